@@ -1,0 +1,1 @@
+"""What exists in the market: assets, categories, calendars, prices, and the DataNode engine."""

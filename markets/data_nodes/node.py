@@ -1,0 +1,255 @@
+"""DataNode: a configured computation that fills one table, again and again, from where it left off."""
+
+import datetime as dt
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import pandas as pd
+from django.db import models
+
+from markets.data_nodes import reads, runs
+from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
+from markets.data_nodes.statistics import UpdateStatistics, load_statistics
+from markets.engine.hashing import Scope, configuration_hash
+from markets.exceptions import InvalidInput, NotFound
+from markets.models import NodeUpdate, StorageNode
+
+EARLIEST_UPDATE = dt.datetime(2018, 1, 1, tzinfo=dt.UTC)
+Progress = Callable[[int, int | None, str], None]
+
+
+@dataclass(frozen=True)
+class NodeOutput:
+    """What `update()` may return instead of a frame: its own rows and those of nodes written in one transaction."""
+
+    frame: pd.DataFrame
+    companions: "Sequence[tuple[DataNode, pd.DataFrame]]" = field(default_factory=tuple)
+
+
+class DataNode:
+    """Subclass it, give `update()`, and `run()` it.
+
+    `update()` returns a DataFrame indexed by `index_names`: `time_index` (datetime64, UTC) first, then the identities.
+    Before it is called, `self.update_statistics` tells how far the table has come. The constructor's arguments are the
+    node's configuration: they are hashed into `storage_hash` (what the rows mean) and `update_hash` (who updates what).
+
+    Class attributes: `index_names`; `key_columns`, the primary key's order (identities before time unless told);
+    `model`, a Django model that owns the table (else the engine makes one); `_ARGS_IGNORE_IN_STORAGE_HASH`, arguments
+    that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins.
+    """
+
+    index_names: ClassVar[tuple[str, ...]] = ("time_index", "asset_identifier")
+    key_columns: ClassVar[tuple[str, ...] | None] = None
+    model: ClassVar[type[models.Model] | None] = None
+    OFFSET_START: ClassVar[dt.datetime] = EARLIEST_UPDATE
+    _ARGS_IGNORE_IN_STORAGE_HASH: ClassVar[Sequence[str]] = ()
+    _ARGS_IGNORE_IN_HASHES: ClassVar[Sequence[str]] = ()
+
+    arguments: dict[str, Any]
+    update_statistics: UpdateStatistics
+    last_run: "runs.RunResult | None" = None
+    _progress: Progress | None = None
+
+    @functools.cached_property
+    def logger(self) -> logging.Logger:
+        """What is said here is kept with the run and shown on the DataNode's page."""
+        return logging.getLogger(f"{runs.LOGGER_NAME}.{type(self).__name__}")
+
+    def __init__(self, *, hash_namespace: str = "") -> None:
+        self.hash_namespace = hash_namespace.strip()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _remembering_arguments(cls.__init__)  # type: ignore[method-assign]
+
+    # --- what a subclass gives ---------------------------------------------------------------------------------------
+    def dependencies(self) -> "dict[str, DataNode]":
+        """The nodes that this one reads directly, by name; built in the constructor."""
+        return {}
+
+    def get_asset_list(self) -> Sequence[Any] | None:
+        """The assets to update (assets or identifiers), None where the node is not scoped by assets."""
+        return None
+
+    def update(self) -> "pd.DataFrame | NodeOutput":
+        """The rows that are new since `self.update_statistics`; an empty frame where there are none."""
+        raise TypeError(f"{type(self).__name__} has no update(). Define it; it returns the new rows as a DataFrame.")
+
+    def get_column_metadata(self) -> Sequence[ColumnMetaData] | None:
+        """Dtype, label and description of the columns; a declared dtype is the table's contract."""
+        return None
+
+    def get_table_metadata(self) -> TableMetaData | None:
+        """The published identifier of the table, its description and its frequency."""
+        return None
+
+    def run_post_update_routines(self, error_on_last_update: bool) -> None:
+        """What is to be done after a run; in its transaction when it succeeded."""
+
+    # --- identity ----------------------------------------------------------------------------------------------------
+    @functools.cached_property
+    def storage_hash(self) -> str:
+        if self.model is not None:
+            return self.model._meta.db_table
+        return self._hash("storage")
+
+    @functools.cached_property
+    def update_hash(self) -> str:
+        return self._hash("update")
+
+    def _hash(self, purpose: Any) -> str:
+        scopes: dict[str, Scope] = dict.fromkeys(self._ARGS_IGNORE_IN_STORAGE_HASH, "update")
+        scopes |= dict.fromkeys(self._ARGS_IGNORE_IN_HASHES, "none")
+        arguments = {name: value for name, value in self.arguments.items() if name != "hash_namespace"}
+        return configuration_hash(
+            type(self),
+            arguments,
+            purpose=purpose,
+            scopes=scopes,
+            defaults=_defaults(type(self)),
+            namespace=self.hash_namespace,
+        )
+
+    def statistics_scope(self) -> Mapping[str, str]:
+        """The values of dimensions that all rows of this node share, where several nodes write one table."""
+        return {}
+
+    def get_storage(self) -> StorageNode:
+        """The registered table of this node. Raises NotFound before the first run."""
+        try:
+            return StorageNode.objects.get(storage_hash=self.storage_hash)
+        except StorageNode.DoesNotExist:
+            raise NotFound(
+                f"{type(self).__name__} ({self.storage_hash}) has no table yet. Run it first: node.run()."
+            ) from None
+
+    def get_node_update(self) -> NodeUpdate:
+        """The registered update of this node. Raises NotFound before the first run."""
+        try:
+            return NodeUpdate.objects.select_related("storage").get(update_hash=self.update_hash)
+        except NodeUpdate.DoesNotExist:
+            raise NotFound(f"{type(self).__name__} ({self.update_hash}) never ran. Run it first: node.run().") from None
+
+    # --- running -----------------------------------------------------------------------------------------------------
+    def run(
+        self,
+        debug_mode: bool = True,
+        *,
+        update_tree: bool = True,
+        force_update: bool = False,
+        update_only_tree: bool = False,
+        override_update_stats: UpdateStatistics | None = None,
+    ) -> pd.DataFrame:
+        """Update the dependencies, each once, then this node; returns the rows that were persisted.
+
+        The nine steps of `docs/reference/data-nodes.md`. With `update_tree=False` the dependencies are read as they
+        are; with `update_only_tree=True` only they are updated and an empty frame is returned. `force_update` and
+        `debug_mode` are accepted for the sake of existing scripts: MSM never waits for a schedule and never skips a
+        run that was asked for. Every error is raised, and leaves nothing but the record of the run; `self.last_run`
+        holds status, counts and timings. Raises AlreadyRunning while another process runs this update.
+        """
+        return runs.run_tree(
+            self,
+            update_tree=update_tree,
+            update_only_tree=update_only_tree,
+            override_update_stats=override_update_stats,
+        )
+
+    def report_progress(self, done: int, total: int | None = None, text: str = "") -> None:
+        """Tell whoever watches how far `update()` has come."""
+        if self._progress is not None:
+            self._progress(done, total, text)
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+    def get_update_statistics(self) -> UpdateStatistics:
+        """The statistics of the table as they are now."""
+        return load_statistics(self.get_storage(), self.statistics_scope())
+
+    def get_df_between_dates(
+        self,
+        start_date: dt.datetime | None = None,
+        end_date: dt.datetime | None = None,
+        unique_identifier_list: Sequence[str] | None = None,
+        great_or_equal: bool = True,
+        less_or_equal: bool = True,
+        unique_identifier_range_map: reads.RangeMap | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Stored rows between two aware instants, inclusive unless told; see `markets.data_nodes.reads.read_frame`."""
+        storage = self.get_storage()
+        filters: dict[str, Sequence[str]] = {name: [value] for name, value in self.statistics_scope().items()}
+        if unique_identifier_list is not None:
+            if len(storage.index_names) < 2:
+                raise InvalidInput(f"{storage} is indexed by time alone: it takes no identifiers.")
+            filters[storage.index_names[-1]] = unique_identifier_list
+        return reads.read_frame(
+            storage,
+            start_date=start_date,
+            end_date=end_date,
+            great_or_equal=great_or_equal,
+            less_or_equal=less_or_equal,
+            dimension_filters=filters,
+            range_map=unique_identifier_range_map,
+            columns=columns,
+        )
+
+    def get_ranged_data_per_asset(
+        self, range_descriptor: reads.RangeMap, columns: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """Stored rows, each asset in a window of its own, in one query."""
+        return self.get_df_between_dates(unique_identifier_range_map=range_descriptor, columns=columns)
+
+    def get_last_observation(self, asset_list: Sequence[Any] | None = None) -> pd.DataFrame:
+        """The latest row of each identity."""
+        from markets.data_nodes.statistics import identifiers_of
+
+        statistics = self.get_update_statistics()
+        wanted = set(identifiers_of(asset_list)) if asset_list is not None else None
+        return self.get_ranged_data_per_asset(
+            {
+                identity: {"start_date": last, "start_date_operand": ">="}
+                for identity, last in statistics.index_progress.items()
+                if wanted is None or identity in wanted
+            }
+        )
+
+
+def _remembering_arguments(initialise: Callable[..., None]) -> Callable[..., None]:
+    """Wrap a constructor so that the outermost one's bound arguments become `self.arguments`."""
+    signature = inspect.signature(initialise)
+
+    @functools.wraps(initialise)
+    def wrapper(self: DataNode, *positional: Any, **named: Any) -> None:
+        if "arguments" not in vars(self):
+            bound = signature.bind(self, *positional, **named)
+            bound.apply_defaults()
+            self.arguments = _flat_arguments(signature, bound.arguments)
+        initialise(self, *positional, **named)
+
+    return wrapper
+
+
+def _flat_arguments(signature: inspect.Signature, bound: Mapping[str, Any]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {}
+    for position, (name, value) in enumerate(bound.items()):
+        kind = signature.parameters[name].kind
+        if position == 0 or kind is inspect.Parameter.VAR_POSITIONAL:
+            continue
+        if kind is inspect.Parameter.VAR_KEYWORD:
+            arguments.update(value)
+        else:
+            arguments[name] = value
+    return arguments
+
+
+def _defaults(cls: type) -> dict[str, Any]:
+    parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
+    return {item.name: item.default for item in parameters if item.default is not inspect.Parameter.empty}
+
+
+DataNode.__init__ = _remembering_arguments(DataNode.__init__)  # type: ignore[method-assign]

@@ -1,0 +1,125 @@
+"""Registers a node's table, its update and its metadata: steps 1, 2, 7 and 8 of a run."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from django.db import IntegrityError, models, transaction
+
+from markets.data_nodes.configuration import encode_node
+from markets.data_nodes.metadata import ColumnMetaData
+from markets.engine.frames import TIME_INDEX
+from markets.engine.hashing import class_path
+from markets.exceptions import Conflict, InvalidInput
+from markets.models import NodeUpdate, StorageNode
+
+if TYPE_CHECKING:
+    from markets.data_nodes.node import DataNode
+
+_FIELD_TOKENS: dict[type[models.Field], str] = {
+    models.FloatField: "float64",
+    models.BooleanField: "bool",
+    models.BigIntegerField: "int64",
+    models.IntegerField: "int32",
+    models.DateTimeField: "timestamp with time zone",
+    models.DateField: "date",
+    models.CharField: "string",
+    models.TextField: "string",
+}
+
+
+def ensure_storage(node: "DataNode") -> StorageNode:
+    """The node's table registration; made when absent. The table itself is made with its first rows."""
+    index_names = list(node.index_names)
+    if not index_names or index_names[0] != TIME_INDEX or len(set(index_names)) != len(index_names):
+        raise InvalidInput(f"{type(node).__name__}.index_names is {index_names}; {TIME_INDEX} comes first, each once.")
+    key_columns = list(node.key_columns or [*index_names[1:], TIME_INDEX])
+    if sorted(key_columns) != sorted(index_names):
+        raise InvalidInput(f"{type(node).__name__}.key_columns must hold the index names in another order.")
+    storage, _ = StorageNode.objects.get_or_create(
+        storage_hash=node.storage_hash,
+        defaults={
+            "node_class": class_path(type(node)),
+            "table_name": node.model._meta.db_table if node.model is not None else f"dn_{node.storage_hash}",
+            "is_engine_table": node.model is None,
+            "index_names": index_names,
+            "key_columns": key_columns,
+            "columns": _columns_of_model(node.model, index_names) if node.model is not None else [],
+        },
+    )
+    return storage
+
+
+def ensure_update(node: "DataNode", storage: StorageNode | None = None) -> NodeUpdate:
+    """The node's update registration, with its edges to the nodes that it reads; made when absent."""
+    storage = storage or ensure_storage(node)
+    update, created = NodeUpdate.objects.get_or_create(
+        update_hash=node.update_hash,
+        defaults={
+            "storage": storage,
+            "node_class": class_path(type(node)),
+            "build_configuration": encode_node(node),
+        },
+    )
+    upstream = [ensure_update(dependency) for dependency in node.dependencies().values()]
+    if created or set(update.dependencies.values_list("pk", flat=True)) != {item.pk for item in upstream}:
+        update.dependencies.set(upstream)
+    update.storage = storage
+    return update
+
+
+def record_metadata(
+    node: "DataNode", storage: StorageNode, tokens: dict[str, str], columns: Sequence[ColumnMetaData]
+) -> None:
+    """Keep the column contract with labels, and publish the table's identifier; in the run's transaction.
+
+    Raises Conflict naming the owner when the identifier belongs to another table.
+    """
+    described = {column.column_name: column for column in columns}
+    contract = tokens or {column["column_name"]: column["dtype"] for column in storage.columns}
+    fresh: list[dict[str, Any]] = [
+        {
+            "column_name": name,
+            "dtype": token,
+            "label": described[name].label if name in described else "",
+            "description": described[name].description if name in described else "",
+        }
+        for name, token in contract.items()
+    ]
+    changes: dict[str, Any] = {"columns": fresh} if fresh != storage.columns else {}
+    table = node.get_table_metadata()
+    if table is not None:
+        for name in ("identifier", "description", "data_frequency_id"):
+            if getattr(storage, name) != getattr(table, name):
+                changes[name] = getattr(table, name)
+    if not changes:
+        return
+    for name, value in changes.items():
+        setattr(storage, name, value)
+    try:
+        with transaction.atomic():
+            storage.save(update_fields=[*changes, "updated_at"])
+    except IntegrityError as error:
+        owner = StorageNode.objects.filter(identifier=storage.identifier).exclude(pk=storage.pk).first()
+        if owner is None:
+            raise
+        raise Conflict(
+            f"The identifier {storage.identifier!r} already names the table {owner.storage_hash} of "
+            f"{owner.node_class}. Give this node another identifier."
+        ) from error
+
+
+def _columns_of_model(model: type[models.Model], index_names: list[str]) -> list[dict[str, str]]:
+    columns = []
+    for field in model._meta.concrete_fields:
+        if isinstance(field, models.CompositePrimaryKey) or field.column in index_names:
+            continue
+        token = next(token for kind, token in _FIELD_TOKENS.items() if isinstance(field, kind))
+        columns.append(
+            {
+                "column_name": field.column,
+                "dtype": token,
+                "label": str(field.verbose_name).capitalize(),
+                "description": str(field.help_text),
+            }
+        )
+    return columns

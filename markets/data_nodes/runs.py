@@ -1,0 +1,344 @@
+"""Runs a DataNode and its dependencies: the nine steps, one active run an update, a record that tells the truth."""
+
+import datetime as dt
+import logging
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pandas as pd
+from django.db import connection, transaction
+from django.utils import timezone
+
+from markets import locks
+from markets.data_nodes import registration
+from markets.data_nodes.metadata import ColumnMetaData
+from markets.data_nodes.statistics import (
+    UpdateStatistics,
+    from_microseconds,
+    identifiers_of,
+    load_statistics,
+    lock_assets,
+    record_statistics,
+    rows_after_progress,
+    stored_progress,
+)
+from markets.data_nodes.storage import TableContract, add_primary_key, append_rows, create_table
+from markets.engine.frames import ValidFrame, validate_frame
+from markets.exceptions import AlreadyRunning, DependencyCycleError, MSMError, RunSuperseded
+from markets.models import Job, NodeRun, NodeUpdate, RunStatus, StorageNode
+
+if TYPE_CHECKING:
+    from markets.data_nodes.node import DataNode, NodeOutput
+
+LOGGER_NAME = "msm.nodes"
+logger = logging.getLogger(f"{LOGGER_NAME}.runs")
+LONGEST_LOG = 100_000  # characters kept of a run's log: a page can show it
+
+
+class Observer(Protocol):
+    """Who watches a tree of runs."""
+
+    job: Job | None
+
+    def node_started(self, node: "DataNode", position: int, total: int) -> None: ...
+    def node_progressed(self, node: "DataNode", done: int, total: int | None, text: str) -> None: ...
+    def node_finished(self, node: "DataNode", result: "RunResult") -> None: ...
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """How one node's run ended. `frame` holds the persisted rows; `timings` seconds a step."""
+
+    run: NodeRun
+    status: str
+    frame: pd.DataFrame
+    rows_returned: int
+    rows_written: int
+    timings: dict[str, float]
+
+
+@dataclass
+class _Write:
+    """A frame on its way into a table."""
+
+    node: "DataNode"
+    storage: StorageNode
+    frame: pd.DataFrame
+    metadata: Sequence[ColumnMetaData]
+    valid: ValidFrame | None = None
+    tokens: dict[str, str] = field(default_factory=dict)
+    written: int = 0
+    last_time: dt.datetime | None = None
+
+    def validate(self) -> None:
+        contract = TableContract.of(self.storage)
+        self.valid, self.tokens = validate_frame(
+            self.frame,
+            index_names=contract.index_names,
+            key_columns=contract.key_columns,
+            contract=contract.columns,
+            declared={column.column_name: column.dtype for column in self.metadata},
+            table=str(self.storage),
+        )
+
+
+def run_tree(
+    head: "DataNode",
+    *,
+    update_tree: bool = True,
+    update_only_tree: bool = False,
+    override_update_stats: UpdateStatistics | None = None,
+    observer: Observer | None = None,
+) -> pd.DataFrame:
+    """Run a node's dependencies, each once and before whoever reads it, then the node; return its persisted rows.
+
+    An error stops the tree: what ran before stays, what depends on the failed node does not run.
+    """
+    order = execution_order(head)
+    if update_only_tree:
+        order = order[:-1]
+    elif not update_tree:
+        order = order[-1:]
+    frame = pd.DataFrame()
+    for position, node in enumerate(order):
+        if observer is not None:
+            observer.node_started(node, position, len(order))
+        result = _run_one(node, override_update_stats if node is head else None, observer)
+        node.last_run = result
+        if observer is not None:
+            observer.node_finished(node, result)
+        frame = result.frame if node is head else frame
+    return frame
+
+
+def execution_order(head: "DataNode") -> "list[DataNode]":
+    """The nodes that `head` rests on, each once, dependencies first, `head` last.
+
+    Raises DependencyCycleError naming the circle.
+    """
+    order: dict[str, DataNode] = {}
+    path: list[str] = []
+
+    def visit(node: "DataNode") -> None:
+        if node.update_hash in order:
+            return
+        if node.update_hash in path:
+            circle = [*path[path.index(node.update_hash) :], node.update_hash]
+            raise DependencyCycleError(f"DataNodes depend on each other in a circle: {' → '.join(circle)}.")
+        path.append(node.update_hash)
+        for dependency in node.dependencies().values():
+            visit(dependency)
+        path.pop()
+        order[node.update_hash] = node
+
+    visit(head)
+    return list(order.values())
+
+
+def _run_one(node: "DataNode", override: UpdateStatistics | None, observer: Observer | None) -> RunResult:
+    storage = registration.ensure_storage(node)  # step 1
+    update = registration.ensure_update(node, storage)  # step 2
+    job = observer.job if observer is not None else None
+    with locks.held(locks.LockSpace.NODE_UPDATE, update.pk) as free:
+        if not free:
+            raise AlreadyRunning(f"{update} is being updated by another process. Wait for its run to end.")
+        run = _open_run(update, job)
+        node._progress = (
+            (lambda done, total, text: observer.node_progressed(node, done, total, text)) if observer else None
+        )
+        with _log_of(run) as log:
+            try:
+                return _steps(node, storage, run, override, log)
+            except BaseException as error:
+                logger.error("failed: %s", error)
+                _close_failed(run, error, log)
+                _after_failure(node)
+                raise
+            finally:
+                node._progress = None
+
+
+def _open_run(update: NodeUpdate, job: Job | None) -> NodeRun:
+    """A new run record. A record that still says "running" belongs to a process that died: its lock was free."""
+    with transaction.atomic():
+        NodeUpdate.objects.select_for_update().get(pk=update.pk)
+        now = timezone.now()
+        NodeRun.objects.filter(node_update=update, status=RunStatus.RUNNING).update(
+            status=RunStatus.FAILED,
+            finished_at=now,
+            error_type="Interrupted",
+            error_message="The process that ran this update died. Nothing of the run was written; run it again.",
+        )
+        return NodeRun.objects.create(node_update=update, job=job, started_at=now)
+
+
+def _steps(
+    node: "DataNode", storage: StorageNode, run: NodeRun, override: UpdateStatistics | None, log: "_RunLog"
+) -> RunResult:
+    timings: dict[str, float] = {}
+    with _timed(timings, "statistics"):  # steps 3 and 4
+        node.update_statistics = override or load_statistics(storage, node.statistics_scope())
+        assets = node.get_asset_list()
+        if assets is not None and override is None:
+            identifiers = identifiers_of(assets)
+            node.update_statistics = node.update_statistics.update_assets(
+                identifiers, init_fallback_date=node.OFFSET_START
+            )
+    with _timed(timings, "update"):  # step 5
+        output = _as_output(node.update())
+    with _timed(timings, "validate"):
+        writes = _writes(node, storage, output)
+    rows_returned = sum(len(write.valid) for write in writes if write.valid is not None)
+    with _timed(timings, "write"), transaction.atomic():  # steps 6 to 9
+        _claim(run)
+        for write in writes:
+            _write(write)
+            registration.record_metadata(write.node, write.storage, write.tokens, write.metadata)
+        node.run_post_update_routines(error_on_last_update=False)
+        head = writes[0]
+        total = sum(write.written for write in writes)
+        run.status = RunStatus.SUCCEEDED if total else RunStatus.UP_TO_DATE
+        run.rows_returned, run.rows_written = rows_returned, total
+        run.last_time_index = head.last_time
+        run.finished_at = timezone.now()
+        timings["total"] = round((run.finished_at - run.started_at).total_seconds(), 6)
+        run.timings = timings
+        logger.info("%s rows written, %s returned", total, rows_returned)
+        run.log = log.text()
+        run.save()
+    return RunResult(run, run.status, head.frame, rows_returned, total, timings)
+
+
+def _as_output(returned: "pd.DataFrame | NodeOutput") -> "NodeOutput":
+    from markets.data_nodes.node import NodeOutput
+
+    return returned if isinstance(returned, NodeOutput) else NodeOutput(returned)
+
+
+def _writes(node: "DataNode", storage: StorageNode, output: "NodeOutput") -> list[_Write]:
+    writes = [_Write(node, storage, output.frame, list(node.get_column_metadata() or []))]  # step 7's declarations
+    for companion, frame in output.companions:
+        writes.append(
+            _Write(companion, registration.ensure_storage(companion), frame, list(companion.get_column_metadata() or []))
+        )
+    for write in writes:
+        if isinstance(write.frame, pd.DataFrame) and len(write.frame) == 0:
+            continue  # an empty frame says "nothing new", whatever its columns
+        write.validate()
+    return writes
+
+
+def _claim(run: NodeRun) -> None:
+    """Lock this run's record; RunSuperseded when another process has closed it because our connection was lost."""
+    stored = NodeRun.objects.select_for_update().get(pk=run.pk)
+    if stored.status != RunStatus.RUNNING:
+        raise RunSuperseded("This run lost its database connection and another run took over. Nothing was written.")
+
+
+def _write(write: _Write) -> None:
+    if write.valid is None:
+        return
+    storage = write.storage
+    create = False
+    if not storage.columns:
+        storage = write.storage = StorageNode.objects.select_for_update().get(pk=storage.pk)
+        if storage.columns:  # another process made the table meanwhile
+            write.validate()
+        else:
+            create = True
+    valid = write.valid
+    if not create:
+        _, identities = valid.identity_codes()
+        valid = rows_after_progress(valid, stored_progress(storage, identities))
+        if len(valid) < len(write.valid):
+            write.frame = write.frame.iloc[sorted(valid.rows.tolist())]
+    if len(valid) == 0:
+        return
+    asset_ids = lock_assets(valid)
+    contract = TableContract(
+        storage.table_name, tuple(storage.index_names), tuple(storage.key_columns), dict(write.tokens)
+    )
+    if create:
+        create_table(contract)
+    append_rows(contract, valid)
+    if create:
+        add_primary_key(contract)
+    record_statistics(storage, valid, asset_ids)
+    write.written = len(valid)
+    write.last_time = from_microseconds(int(valid.times.max()))
+
+
+def _close_failed(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
+    """Record the failure; with a new connection when the old one is gone."""
+    if not connection.in_atomic_block and connection.connection is not None and not connection.is_usable():
+        connection.close()
+    message = str(error) or type(error).__name__
+    if not isinstance(error, MSMError | Exception):
+        message = f"The run was interrupted ({type(error).__name__}). Run it again."
+    NodeRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(
+        status=RunStatus.FAILED,
+        finished_at=timezone.now(),
+        error_type=type(error).__name__,
+        error_message=message.replace("\x00", "")[:LONGEST_LOG],
+        log=log.text(error),
+    )
+
+
+def _after_failure(node: "DataNode") -> None:
+    try:
+        with transaction.atomic():
+            node.run_post_update_routines(error_on_last_update=True)
+    except Exception:
+        logger.exception("run_post_update_routines failed after a failed run")
+
+
+@contextmanager
+def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
+    start = time.perf_counter()
+    yield
+    timings[step] = round(time.perf_counter() - start, 6)
+
+
+class _RunLog(logging.Handler):
+    """Keeps what the nodes of this thread say while a run lasts."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self.thread = threading.get_ident()
+        self.lines: list[str] = []
+        self.size = 0
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.thread != self.thread or self.size > LONGEST_LOG:
+            return
+        stamp = dt.datetime.fromtimestamp(record.created, dt.UTC).strftime("%H:%M:%S")
+        line = f"{stamp} {record.levelname.lower()} {record.getMessage()}"
+        self.lines.append(line)
+        self.size += len(line)
+
+    def text(self, error: BaseException | None = None) -> str:
+        lines = list(self.lines)
+        if error is not None and not isinstance(error, MSMError):
+            lines.append(logging.Formatter().formatException((type(error), error, error.__traceback__)))
+        return "\n".join(lines).replace("\x00", "")[:LONGEST_LOG]
+
+
+@contextmanager
+def _log_of(run: NodeRun) -> Iterator[_RunLog]:
+    handler = _RunLog()
+    nodes = logging.getLogger(LOGGER_NAME)
+    nodes.addHandler(handler)
+    try:
+        yield handler
+    finally:
+        nodes.removeHandler(handler)
+
+
+def statistics_of(node: Any) -> UpdateStatistics:
+    """The statistics of a node's table, empty before its first run."""
+    storage = StorageNode.objects.filter(storage_hash=node.storage_hash).first()
+    return load_statistics(storage, node.statistics_scope()) if storage is not None else UpdateStatistics()

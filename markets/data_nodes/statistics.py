@@ -1,0 +1,234 @@
+"""How far a table has come: read as one query, kept in the transaction that writes the rows."""
+
+import copy
+import datetime as dt
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from django.db import connection
+
+from markets.data_nodes.reads import IdentityRange
+from markets.engine.frames import ValidFrame
+from markets.exceptions import UnknownIdentifiers
+from markets.models import Asset, StorageNode, UpdateStatistic
+
+ASSET_DIMENSION = "asset_identifier"
+Identity = tuple[str, ...]
+
+
+@dataclass
+class UpdateStatistics:
+    """What a node knows of its table before it updates.
+
+    `index_progress` maps each identity to the time of its last row, `index_min` to that of its first (aware UTC
+    datetimes; the key is the identifier itself where the table has one dimension besides time, else a tuple).
+    `max_time_index_value` is the last time of the whole table, whatever the scope. `asset_list` is the scope.
+    """
+
+    index_progress: dict[Any, dt.datetime] = field(default_factory=dict)
+    index_min: dict[Any, dt.datetime] = field(default_factory=dict)
+    row_counts: dict[Any, int] = field(default_factory=dict)
+    max_time_index_value: dt.datetime | None = None
+    asset_list: list[str] | None = None
+    initial_fallback_date: dt.datetime | None = None
+
+    @property
+    def asset_time_statistics(self) -> dict[Any, dt.datetime]:
+        return self.index_progress
+
+    def __getitem__(self, identity: Any) -> dt.datetime:
+        return self.index_progress[identity]
+
+    def __contains__(self, identity: Any) -> bool:
+        return identity in self.index_progress
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.index_progress)
+
+    def __len__(self) -> int:
+        return len(self.index_progress)
+
+    def is_empty(self) -> bool:
+        return not self.row_counts
+
+    def update_assets(self, asset_list: Iterable[Any], *, init_fallback_date: dt.datetime) -> "UpdateStatistics":
+        """A copy restricted to these assets (identifiers, or objects with `unique_identifier`).
+
+        An asset never seen begins at `init_fallback_date`.
+        """
+        identifiers = identifiers_of(asset_list)
+        scoped = copy.copy(self)
+        scoped.asset_list = identifiers
+        scoped.initial_fallback_date = init_fallback_date
+        scoped.index_progress = {name: self.index_progress.get(name, init_fallback_date) for name in identifiers}
+        wanted = set(identifiers)
+        scoped.index_min = {name: time for name, time in self.index_min.items() if name in wanted}
+        return scoped
+
+    def get_last_update(self, identity: Any) -> dt.datetime | None:
+        """Time of the last row of an identity, the fallback date when it was never seen."""
+        return self.index_progress.get(identity, self.initial_fallback_date)
+
+    def get_max_time_in_update_statistics(self) -> dt.datetime | None:
+        """Last time within the scope; the whole table's where there is no scope."""
+        if self.asset_list is None:
+            return self.max_time_index_value
+        return max(self.index_progress.values(), default=self.initial_fallback_date)
+
+    def get_update_range_map_great_or_equal(
+        self, extra_time_delta: dt.timedelta | None = None
+    ) -> dict[str, IdentityRange]:
+        """For each identity in scope a window that begins, inclusive, at its last row (plus the extra time)."""
+        delta = extra_time_delta or dt.timedelta()
+        return {
+            identity: {"start_date_operand": ">=", "start_date": last + delta}
+            for identity, last in self.index_progress.items()
+        }
+
+
+def identifiers_of(assets: Iterable[Any]) -> list[str]:
+    """The identifiers of assets given as text, mappings or objects, in their order.
+
+    Raises TypeError naming the position of an item of another kind, ValueError for a blank or repeated identifier.
+    """
+    identifiers: list[str] = []
+    for position, item in enumerate(assets):
+        if isinstance(item, Mapping):
+            value = item.get(ASSET_DIMENSION, item.get("unique_identifier"))
+        elif isinstance(item, str):
+            value = item
+        else:
+            value = getattr(item, ASSET_DIMENSION, None) or getattr(item, "unique_identifier", None)
+        if not isinstance(value, str):
+            raise TypeError(f"asset_list[{position}] is a {type(item).__name__}, neither an identifier nor an asset.")
+        if not value.strip():
+            raise ValueError(f"asset_list[{position}] is blank.")
+        identifiers.append(value)
+    if len(set(identifiers)) != len(identifiers):
+        twice = sorted({value for value in identifiers if identifiers.count(value) > 1})
+        raise ValueError(f"asset_list names {', '.join(twice[:10])} more than once.")
+    return identifiers
+
+
+def load_statistics(storage: StorageNode, dimension_filters: Mapping[str, str] | None = None) -> UpdateStatistics:
+    """The statistics of a table, or of the part of it that has these values in these dimensions."""
+    rows = UpdateStatistic.objects.filter(storage=storage)
+    dimensions = storage.index_names[1:]
+    for name, value in (dimension_filters or {}).items():
+        rows = rows.filter(**{f"identity__{dimensions.index(name)}": value})
+    statistics = UpdateStatistics()
+    fields = ("identity", "first_time_index", "last_time_index", "row_count")
+    for identity, first, last, count in rows.values_list(*fields):
+        remaining = [
+            part for name, part in zip(dimensions, identity, strict=True) if name not in (dimension_filters or {})
+        ]
+        key = remaining[0] if len(remaining) == 1 else tuple(remaining)
+        statistics.index_min[key] = first
+        statistics.index_progress[key] = last
+        statistics.row_counts[key] = count
+    statistics.max_time_index_value = max(statistics.index_progress.values(), default=None)
+    return statistics
+
+
+def lock_assets(frame: ValidFrame) -> dict[str, int]:
+    """Identifier → id of the assets that a frame names, locked against deletion until the transaction ends.
+
+    One query for the whole batch, in the order of the identifiers so that two writers cannot deadlock.
+    Raises UnknownIdentifiers listing every identifier that names no asset.
+    """
+    level = next((level for level in frame.levels if level.name == ASSET_DIMENSION), None)
+    if level is None:
+        return {}
+    used = [level.labels[code] for code in np.unique(level.codes).tolist()]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'SELECT unique_identifier, id FROM "{Asset._meta.db_table}" WHERE unique_identifier = ANY(%s) '
+            "ORDER BY unique_identifier FOR KEY SHARE",
+            [used],
+        )
+        known = dict(cursor.fetchall())
+    missing = [name for name in used if name not in known]
+    if missing:
+        raise UnknownIdentifiers(missing)
+    return known
+
+
+def rows_after_progress(frame: ValidFrame, progress: Mapping[Identity, dt.datetime]) -> ValidFrame:
+    """The rows strictly later than the last stored row of their identity (append mode)."""
+    if not progress or not len(frame):
+        return frame
+    codes, identities = frame.identity_codes()
+    nothing = np.iinfo(np.int64).min
+    last = np.array(
+        [microseconds(progress[name]) if name in progress else nothing for name in identities], dtype=np.int64
+    )
+    keep = frame.times > last[codes]
+    return frame if keep.all() else frame.take(np.flatnonzero(keep))
+
+
+def microseconds(instant: dt.datetime) -> int:
+    return (instant - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
+
+
+def from_microseconds(value: int) -> dt.datetime:
+    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=value)
+
+
+def stored_progress(storage: StorageNode, identities: Sequence[Identity]) -> dict[Identity, dt.datetime]:
+    """Identity → time of its last row, of those identities that have rows."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'SELECT identity, last_time_index FROM "{UpdateStatistic._meta.db_table}" WHERE storage_id = %s',
+            [storage.pk],
+        )
+        wanted = set(identities)
+        return {tuple(identity): last for identity, last in cursor.fetchall() if tuple(identity) in wanted}
+
+
+def record_statistics(storage: StorageNode, frame: ValidFrame, asset_ids: Mapping[str, int]) -> None:
+    """Merge the rows just written into the table's statistics; must run in the transaction that wrote them."""
+    codes, identities = frame.identity_codes()
+    order = np.argsort(codes, kind="stable")
+    sorted_codes, times = codes[order], frame.times[order]
+    starts = np.flatnonzero(np.concatenate([[True], sorted_codes[1:] != sorted_codes[:-1]]))
+    first = np.minimum.reduceat(times, starts)
+    last = np.maximum.reduceat(times, starts)
+    counts = np.diff(np.concatenate([starts, [len(times)]]))
+    asset_level = next((i for i, level in enumerate(frame.levels) if level.name == ASSET_DIMENSION), None)
+    rows = []
+    for place, code in enumerate(sorted_codes[starts].tolist()):
+        identity = identities[code]
+        asset_id = asset_ids[identity[asset_level]] if asset_level is not None else None
+        rows.append((list(identity), asset_id, int(first[place]), int(last[place]), int(counts[place])))
+    rows.sort(key=lambda row: [part.encode() for part in row[0]])
+    table = UpdateStatistic._meta.db_table
+    width = len(frame.levels)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            INSERT INTO "{table}" AS s
+                (storage_id, identity, asset_id, first_time_index, last_time_index, row_count, updated_at)
+            SELECT %s, {_identity_array(width)}, asset_id, first, last, row_count, clock_timestamp()
+            FROM unnest({"%s::text[], " * width}%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[])
+                AS t({"".join(f"part{i}, " for i in range(width))}asset_id, first, last, row_count)
+            ON CONFLICT (storage_id, identity) DO UPDATE SET
+                first_time_index = least(s.first_time_index, excluded.first_time_index),
+                last_time_index = greatest(s.last_time_index, excluded.last_time_index),
+                row_count = s.row_count + excluded.row_count,
+                updated_at = excluded.updated_at
+            """,
+            [
+                storage.pk,
+                *([row[0][part] for row in rows] for part in range(width)),
+                [row[1] for row in rows],
+                [from_microseconds(row[2]) for row in rows],
+                [from_microseconds(row[3]) for row in rows],
+                [row[4] for row in rows],
+            ],
+        )
+
+
+def _identity_array(width: int) -> str:
+    return "ARRAY[" + ", ".join(f"part{i}" for i in range(width)) + ']::varchar(255)[] COLLATE "C"'

@@ -1,0 +1,1 @@
+"""Pure market-data computation: arrays in, arrays out; no Django, no database, no clock."""

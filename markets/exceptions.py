@@ -1,0 +1,111 @@
+"""The errors of MSM. Each message says what was wrong, which value, and what to do next."""
+
+from collections.abc import Iterable, Sequence
+
+
+class MSMError(Exception):
+    """Base of every error that a user can cause and mend; `code` is its stable name over REST."""
+
+    is_msm_error = True
+    code = "error"
+
+
+class InvalidInput(MSMError, ValueError):
+    """A value that a caller gave is wrong; nothing was written. `field` names the culprit when there is one."""
+
+    code = "invalid"
+
+    def __init__(self, message: str, *, field: str | None = None) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class NotFound(MSMError, LookupError):
+    """Something that was named does not exist."""
+
+    code = "not_found"
+
+
+class Conflict(MSMError):
+    """The request is well formed but the stored state forbids it."""
+
+    code = "conflict"
+
+
+class ProtectedRow(Conflict):
+    """A row cannot be deleted because others rest on it."""
+
+    code = "protected"
+
+
+class UnknownIdentifiers(InvalidInput):
+    """Identifiers that name no asset."""
+
+    code = "unknown_identifier"
+
+    def __init__(self, identifiers: Iterable[str], *, remedy: str = "Register them first.") -> None:
+        self.identifiers = sorted(set(identifiers))
+        super().__init__(f"{named(self.identifiers, 'identifier')} not registered as assets. {remedy}")
+
+
+class FrameError(InvalidInput):
+    """A DataNode returned a frame that its storage cannot take; the whole frame is refused."""
+
+    code = "invalid_frame"
+
+
+class ColumnContractError(FrameError):
+    """The frame's columns are not the columns of the table."""
+
+    code = "column_contract"
+
+    def __init__(self, *, missing: Sequence[str], extra: Sequence[str], table: str) -> None:
+        self.missing = list(missing)
+        self.extra = list(extra)
+        parts = []
+        if self.missing:
+            parts.append(f"missing {', '.join(self.missing)}")
+        if self.extra:
+            parts.append(f"not in the table: {', '.join(self.extra)}")
+        super().__init__(
+            f"The frame's columns differ from those of {table} ({'; '.join(parts)}). A DataNode must return the same "
+            "columns on every run; change its configuration to write another table, or restore the columns."
+        )
+
+
+class DuplicateKeys(FrameError):
+    """The frame, or the frame and the table, hold one key twice."""
+
+    code = "duplicate_key"
+
+
+class AlreadyRunning(Conflict):
+    """Another process is running this update."""
+
+    code = "already_running"
+
+
+class RunSuperseded(Conflict):
+    """This run lost its claim on the update (its connection was cut and another run took over)."""
+
+    code = "run_superseded"
+
+
+class DependencyCycleError(InvalidInput):
+    """DataNodes that depend on each other in a circle."""
+
+    code = "dependency_cycle"
+
+
+class UnknownNodeClass(InvalidInput):
+    """A DataNode class that is not registered."""
+
+    code = "unknown_node_class"
+
+
+def named(values: Sequence[str], noun: str, shown: int = 10) -> str:
+    """'1 identifier (A) is' or '12 identifiers (A, B, … and 2 more) are', for the subject of a message."""
+    listed = ", ".join(values[:shown])
+    if len(values) > shown:
+        listed += f", … and {len(values) - shown} more"
+    return f"{len(values)} {noun}{'' if len(values) == 1 else 's'} ({listed}) {'is' if len(values) == 1 else 'are'}"

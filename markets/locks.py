@@ -1,0 +1,52 @@
+"""The advisory locks of MSM and their registered numbers, so that two uses never collide.
+
+A session-level lock lives as long as the connection that took it: when a worker dies, PostgreSQL lets go of it, and
+whoever takes it next knows that the former holder is gone.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+from django.db import connection
+
+
+class LockSpace(IntEnum):
+    NODE_UPDATE = 0x4D53_0001
+    JOB = 0x4D53_0002
+    BEAT = 0x4D53_0003
+
+
+def try_lock(space: LockSpace, number: int) -> bool:
+    """Take the lock for this connection, or say at once that another connection has it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [int(space), number % 2**31])
+        return bool(cursor.fetchone()[0])
+
+
+def unlock(space: LockSpace, number: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [int(space), number % 2**31])
+
+
+def is_held(space: LockSpace, number: int) -> bool:
+    """Whether any connection holds the lock now."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted "
+            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+            "AND classid = %s::bigint::oid AND objid = %s::bigint::oid)",
+            [int(space), number % 2**31],
+        )
+        return bool(cursor.fetchone()[0])
+
+
+@contextmanager
+def held(space: LockSpace, number: int) -> Iterator[bool]:
+    """The lock for the block, if it was free: yields whether it was."""
+    taken = try_lock(space, number)
+    try:
+        yield taken
+    finally:
+        if taken and connection.connection is not None and not connection.connection.closed:
+            unlock(space, number)

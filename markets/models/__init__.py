@@ -1,0 +1,29 @@
+"""The market's tables."""
+
+from markets.models.access import AccessToken
+from markets.models.assets import Asset, AssetType, OpenFigiDetails
+from markets.models.base import RegistryRow
+from markets.models.calendars import Calendar, CalendarSession
+from markets.models.categories import AssetCategory, AssetCategoryMembership
+from markets.models.data_nodes import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
+from markets.models.jobs import Job, JobMessage, JobStatus
+
+__all__ = [
+    "AccessToken",
+    "Asset",
+    "AssetCategory",
+    "AssetCategoryMembership",
+    "AssetType",
+    "Calendar",
+    "CalendarSession",
+    "Job",
+    "JobMessage",
+    "JobStatus",
+    "NodeRun",
+    "NodeUpdate",
+    "OpenFigiDetails",
+    "RegistryRow",
+    "RunStatus",
+    "StorageNode",
+    "UpdateStatistic",
+]

@@ -1,0 +1,83 @@
+"""Asset types and assets: the identity of an instrument, and nothing else."""
+
+from django.db import models
+from django.db.models.functions import Lower, Upper
+
+from markets.models.base import RegistryRow, identifier_field, not_blank
+
+
+class AssetType(RegistryRow):
+    asset_type = models.CharField(
+        "key", max_length=64, unique=True, help_text="Lower case, words joined by _: currency_spot."
+    )
+    display_name = models.CharField(max_length=255, blank=True, null=True, db_index=True)
+    description = models.TextField(blank=True, null=True)
+    metadata_json = models.JSONField("metadata", blank=True, null=True)
+
+    class Meta:
+        ordering = ["asset_type"]
+        verbose_name = "asset type"
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(asset_type__regex=r"^\S+$") & models.Q(asset_type=Lower("asset_type")),
+                name="markets_assettype_key_normalised",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.display_name or self.asset_type
+
+
+class Asset(RegistryRow):
+    unique_identifier = identifier_field(
+        "identifier",
+        unique=True,
+        help_text="The FIGI of a public asset, or the identifier that your organisation gives. It never changes.",
+    )
+    asset_type = models.CharField(max_length=64, blank=True, null=True, db_index=True)
+    is_custom_by_organization = models.BooleanField(
+        "custom", default=True, help_text="Kept by your organisation, not by a public master."
+    )
+
+    class Meta:
+        ordering = ["unique_identifier"]
+        constraints = [not_blank("unique_identifier", "markets_asset_identifier_not_blank")]
+        permissions = [("force_delete_public_asset", "Can delete an asset of the public master")]
+
+    def __str__(self) -> str:
+        return self.unique_identifier
+
+
+class OpenFigiDetails(models.Model):
+    """What OpenFIGI says of an asset; the asset is its primary key."""
+
+    asset = models.OneToOneField(Asset, on_delete=models.CASCADE, primary_key=True, related_name="openfigi_details")
+    figi = models.CharField("FIGI", max_length=12, blank=True, null=True)
+    composite = models.CharField("composite FIGI", max_length=12, blank=True, null=True, db_index=True)
+    share_class = models.CharField("share class FIGI", max_length=12, blank=True, null=True, db_index=True)
+    isin = models.CharField("ISIN", max_length=12, blank=True, null=True, db_index=True)
+    ticker = models.CharField(max_length=50, blank=True, null=True)
+    name = models.CharField(max_length=255, blank=True, null=True)
+    exchange_code = models.CharField(max_length=50, blank=True, null=True)
+    security_type = models.CharField(max_length=50, blank=True, null=True)
+    security_type_2 = models.CharField(max_length=50, blank=True, null=True)
+    security_market_sector = models.CharField(max_length=50, blank=True, null=True)
+    security_description = models.CharField(max_length=255, blank=True, null=True)
+    unique_id = models.CharField("unique id", max_length=255, blank=True, null=True)
+    unique_id_fut_opt = models.CharField("unique id of future or option", max_length=255, blank=True, null=True)
+    metadata_text = models.TextField("metadata", blank=True, null=True, db_column="metadata")
+    raw_payload = models.JSONField(blank=True, null=True)
+    updated_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        verbose_name = "OpenFIGI details"
+        verbose_name_plural = "OpenFIGI details"
+        constraints = [models.UniqueConstraint(fields=["figi"], name="markets_openfigidetails_figi_unique")]
+        indexes = [
+            # the pattern operator class serves equality and `ticker LIKE 'AA%'` alike
+            models.Index(fields=["ticker"], name="markets_openfigi_ticker", opclasses=["varchar_pattern_ops"]),
+            models.Index(Upper("name"), name="markets_openfigi_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.figi or self.ticker or str(self.asset_id)

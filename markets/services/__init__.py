@@ -1,0 +1,1 @@
+"""The market's business operations: the only code that writes several tables."""

@@ -1,0 +1,142 @@
+"""Jobs: asked for here, done by a worker, watched by a person; a killed worker loses none."""
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+from django.db import connection, transaction
+from django.utils import timezone
+
+from markets import locks
+from markets.exceptions import NotFound
+from markets.models import Job, JobMessage, JobStatus
+
+logger = logging.getLogger(__name__)
+
+MOST_ATTEMPTS = 3  # a job that kills its worker three times would kill the next one too
+SECONDS_BETWEEN_REPORTS = 0.3  # often enough for a live bar, rare enough to cost nothing
+
+Handler = Callable[["JobProgress"], dict[str, Any]]
+_handlers: dict[str, Handler] = {}
+
+
+def handles(kind: str) -> Callable[[Handler], Handler]:
+    """Register the function that does jobs of this kind; it returns the job's counters."""
+
+    def register(handler: Handler) -> Handler:
+        _handlers[kind] = handler
+        return handler
+
+    return register
+
+
+class JobProgress:
+    """What a handler uses to tell how far its job has come. Each report is visible at once."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self._reported_at = 0.0
+
+    def report(self, done: int, total: int | None, text: str = "", *, always: bool = False) -> None:
+        """`done` of `total` units, with a line on what is being done. Frequent calls are thinned out."""
+        now = time.monotonic()
+        if connection.in_atomic_block and not always:
+            return  # nobody could see it before the transaction ends
+        if not always and now - self._reported_at < SECONDS_BETWEEN_REPORTS:
+            return
+        self._reported_at = now
+        Job.objects.filter(pk=self.job.pk).update(
+            progress_done=done, progress_total=total, progress_text=text[:255], updated_at=timezone.now()
+        )
+
+    def say(self, text: str, level: str = "info") -> None:
+        JobMessage.objects.create(job=self.job, level=level, text=text.replace("\x00", ""))
+
+
+def submit(kind: str, title: str, arguments: dict[str, Any], *, user: AbstractBaseUser | None = None) -> Job:
+    """A new job, handed to the workers when the current transaction commits.
+
+    When the broker cannot be reached the job is recorded as failed, with the remedy, rather than lost.
+    """
+    job = Job.objects.create(
+        kind=kind, title=title[:255], arguments=arguments, requested_by=user, queued_at=timezone.now()
+    )
+    transaction.on_commit(lambda: publish(job))
+    return job
+
+
+def publish(job: Job) -> None:
+    """Put the job on the queue."""
+    from celery import current_app
+
+    try:
+        current_app.send_task("markets.execute_job", args=[str(job.uid)], retry=False)
+    except Exception as error:
+        logger.exception("cannot queue job %s", job.uid)
+        _finish(
+            job,
+            JobStatus.FAILED,
+            error=f"The broker cannot be reached ({error}). Start Redis, or check REDIS_URL, then ask again.",
+        )
+
+
+def execute(uid: str) -> None:
+    """Do the job with this uid, in a worker. Doing it twice is harmless: a finished or running job is left alone."""
+    try:
+        job = Job.objects.get(uid=uid)
+    except Job.DoesNotExist:
+        raise NotFound(f"There is no job {uid}.") from None
+    with locks.held(locks.LockSpace.JOB, job.pk) as free:
+        if not free:
+            return
+        job.refresh_from_db()
+        if job.is_finished:
+            return
+        if job.attempts >= MOST_ATTEMPTS:
+            _finish(job, JobStatus.FAILED, error=f"Its worker died {job.attempts} times. See the worker's log.")
+            return
+        _do(job)
+
+
+def _do(job: Job) -> None:
+    progress = JobProgress(job)
+    if job.attempts:
+        progress.say("The worker that did this job died; it is done again from where its data stands.", "warning")
+    job.status, job.attempts, job.started_at = JobStatus.RUNNING, job.attempts + 1, timezone.now()
+    job.save(update_fields=["status", "attempts", "started_at", "updated_at"])
+    try:
+        handler = _handlers[job.kind]
+        counters = handler(progress)
+    except Exception as error:
+        logger.exception("job %s failed", job.uid)
+        if connection.connection is not None and not connection.is_usable():
+            connection.close()
+        progress.say(str(error), "error")
+        _finish(job, JobStatus.FAILED, error=f"{type(error).__name__}: {error}")
+    else:
+        _finish(job, JobStatus.SUCCEEDED, counters=counters)
+
+
+def _finish(job: Job, status: str, *, error: str = "", counters: dict[str, Any] | None = None) -> None:
+    fields: dict[str, Any] = {"status": status, "error": error.replace("\x00", ""), "finished_at": timezone.now()}
+    if counters is not None:
+        fields["counters"] = counters
+    Job.objects.filter(pk=job.pk).exclude(status__in=[JobStatus.SUCCEEDED, JobStatus.FAILED]).update(**fields)
+
+
+def recover_interrupted_jobs() -> list[Job]:
+    """Queue anew every job that says it is running while nobody holds its lock: its worker died."""
+    recovered = []
+    for job in Job.objects.filter(status=JobStatus.RUNNING):
+        with locks.held(locks.LockSpace.JOB, job.pk) as free:
+            if not free:
+                continue
+            changed = Job.objects.filter(pk=job.pk, status=JobStatus.RUNNING).update(
+                status=JobStatus.QUEUED, updated_at=timezone.now()
+            )
+        if changed:
+            recovered.append(job)
+            publish(job)
+    return recovered

@@ -1,0 +1,126 @@
+"""Registers DataNodes and runs them: now, in this process, or by a worker through a job."""
+
+from typing import Any
+
+from django.contrib.auth.models import AbstractBaseUser
+
+from markets.data_nodes import registration, runs
+from markets.data_nodes.configuration import build_node
+from markets.data_nodes.node import DataNode
+from markets.exceptions import NotFound
+from markets.models import Job, JobStatus, NodeRun, NodeUpdate
+from markets.services import jobs
+
+RUN_NODE = "run_node"
+
+
+def register_node(node: DataNode) -> NodeUpdate:
+    """Make the node known, so that it can be run from the back-office, over REST or by a schedule."""
+    for dependency in runs.execution_order(node):
+        registration.ensure_update(dependency)
+    return registration.ensure_update(node)
+
+
+def find_node_update(name: str) -> NodeUpdate:
+    """The update that a published identifier, an update hash or a uid names.
+
+    Raises NotFound; and when an identifier's table has several updates, names them.
+    """
+    updates = NodeUpdate.objects.select_related("storage")
+    by_hash = updates.filter(update_hash=name).first() or (updates.filter(uid=name).first() if _is_uid(name) else None)
+    if by_hash is not None:
+        return by_hash
+    found = list(updates.filter(storage__identifier=name)[:11])
+    if not found:
+        known = NodeUpdate.objects.exclude(storage__identifier=None).values_list("storage__identifier", flat=True)
+        listed = ", ".join(sorted(set(known))[:10]) or "none yet"
+        raise NotFound(f"No DataNode is named {name!r}. Known identifiers: {listed}.")
+    if len(found) > 1:
+        listed = ", ".join(update.update_hash for update in found[:10])
+        raise NotFound(f"Several DataNodes write {name!r}. Name one by its update hash: {listed}.")
+    return found[0]
+
+
+def _is_uid(name: str) -> bool:
+    import uuid
+
+    try:
+        uuid.UUID(name)
+    except ValueError:
+        return False
+    return True
+
+
+def run_in_process(update: NodeUpdate, *, update_tree: bool = True, update_only_tree: bool = False) -> DataNode:
+    """Build the node from its stored configuration and run it here; returns it with `last_run` set."""
+    node = build_node(update.build_configuration)
+    node.run(update_tree=update_tree, update_only_tree=update_only_tree)
+    return node
+
+
+def request_run(update: NodeUpdate, *, user: AbstractBaseUser | None = None, update_tree: bool = True) -> Job:
+    """Ask a worker to run the node. While such a job waits or runs, that job is returned instead of a second one."""
+    build_node(update.build_configuration)  # a class that is not registered is refused here, not in the worker
+    pending = Job.objects.filter(
+        kind=RUN_NODE, status__in=[JobStatus.QUEUED, JobStatus.RUNNING], arguments__node_update=str(update.uid)
+    ).first()
+    if pending is not None:
+        return pending
+    arguments = {"node_update": str(update.uid), "update_tree": update_tree}
+    return jobs.submit(RUN_NODE, f"Run {update}", arguments, user=user)
+
+
+@jobs.handles(RUN_NODE)
+def run_node_job(progress: jobs.JobProgress) -> dict[str, Any]:
+    """The worker's side of `request_run`."""
+    arguments = progress.job.arguments
+    update = NodeUpdate.objects.filter(uid=arguments["node_update"]).first()
+    if update is None:
+        raise NotFound("The DataNode of this job was deleted.")
+    observer = _JobObserver(progress)
+    runs.run_tree(build_node(update.build_configuration), update_tree=arguments["update_tree"], observer=observer)
+    return observer.counters
+
+
+class _JobObserver:
+    """Turns the progress of a tree of runs into that of one job: each node is a thousand units."""
+
+    UNITS = 1000
+
+    def __init__(self, progress: jobs.JobProgress) -> None:
+        self.progress = progress
+        self.job: Job | None = progress.job
+        self.position = 0
+        self.total = 1
+        self.counters = {"nodes": 0, "rows_written": 0}
+
+    def node_started(self, node: DataNode, position: int, total: int) -> None:
+        self.position, self.total = position, total
+        self._report(0, _name(node), always=True)
+
+    def node_progressed(self, node: DataNode, done: int, total: int | None, text: str) -> None:
+        share = min(done / total, 1.0) if total else 0.0
+        self._report(int(share * self.UNITS), f"{_name(node)}: {text}" if text else _name(node))
+
+    def node_finished(self, node: DataNode, result: runs.RunResult) -> None:
+        self.counters["nodes"] += 1
+        self.counters["rows_written"] += result.rows_written
+        self.progress.say(
+            f"{_name(node)}: {result.run.get_status_display().lower()}, {result.rows_written:,} rows written "
+            f"in {result.timings['total']:.2f} s"
+        )
+        self._report(self.UNITS, _name(node), always=True)
+
+    def _report(self, units: int, text: str, *, always: bool = False) -> None:
+        self.progress.report(
+            self.position * self.UNITS + units, self.total * self.UNITS, text, always=always
+        )
+
+
+def _name(node: DataNode) -> str:
+    metadata = node.get_table_metadata()
+    return metadata.identifier if metadata is not None else type(node).__name__
+
+
+def latest_runs(limit: int = 10) -> list[NodeRun]:
+    return list(NodeRun.objects.select_related("node_update__storage", "job")[:limit])

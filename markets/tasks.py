@@ -1,0 +1,23 @@
+"""Celery tasks; each calls one service."""
+
+from typing import Any
+
+from celery import shared_task
+from celery.signals import worker_ready
+
+from markets.services import jobs, node_runs  # noqa: F401  (node_runs registers its job handler)
+
+
+@shared_task(name="markets.execute_job")
+def execute_job(uid: str) -> None:
+    jobs.execute(uid)
+
+
+@shared_task(name="markets.recover_interrupted_jobs", ignore_result=True)
+def recover_interrupted_jobs() -> int:
+    return len(jobs.recover_interrupted_jobs())
+
+
+@worker_ready.connect
+def recover_at_start(**_: Any) -> None:
+    jobs.recover_interrupted_jobs()

@@ -1,0 +1,312 @@
+"""Settings of MSM, read from the environment; `.env.example` names and explains each."""
+
+from pathlib import Path
+
+from django.templatetags.static import static
+from django.urls import reverse_lazy
+
+from msm_project import environment
+from msm_project.embedded.locations import embedded_locations
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+DATA_DIR = Path(environment.read("MSM_DATA_DIR", str(BASE_DIR / ".msm"))).expanduser().absolute()
+
+DATABASE_URL = environment.read("DATABASE_URL")
+REDIS_URL = environment.read("REDIS_URL")
+EMBEDDED_DATABASE = not DATABASE_URL
+EMBEDDED_REDIS = not REDIS_URL
+
+SECRET_KEY = environment.secret_key(DATA_DIR, embedded=EMBEDDED_DATABASE)
+DEBUG = environment.read_bool("DEBUG", False)
+ALLOWED_HOSTS = environment.read_list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = environment.read_list("CSRF_TRUSTED_ORIGINS")
+PORT = environment.read_int("MSM_PORT", 8000, minimum=1, maximum=65535)
+NODE_MODULES = environment.read_list("MSM_NODE_MODULES")
+
+INSTALLED_APPS = [
+    "unfold",
+    "unfold.contrib.filters",
+    "unfold.contrib.forms",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django.contrib.humanize",
+    "rest_framework",
+    "knox",
+    "django_filters",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "drf_standardized_errors",
+    "django_celery_beat",
+    "django_structlog",
+    "axes",
+    "msm_project.project_app.ProjectConfig",
+    "markets",
+    "portfolios",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "msm_project.security.ContentSecurityPolicy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "axes.middleware.AxesMiddleware",
+]
+
+ROOT_URLCONF = "msm_project.urls"
+WSGI_APPLICATION = "msm_project.wsgi.application"
+ASGI_APPLICATION = "msm_project.asgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "msm_project" / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+
+# --- servers ---------------------------------------------------------------------------------------------------------
+_embedded = embedded_locations(DATA_DIR)
+if EMBEDDED_DATABASE:
+    DATABASES = {
+        "default": {
+            "ENGINE": "msm_project.embedded",  # starts the server when a connection is first wanted
+            "NAME": "msm",
+            "USER": "msm",
+            "HOST": str(_embedded.postgres_socket_directory),
+            "PORT": "5432",
+        }
+    }
+else:
+    DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", **environment.parse_database_url(DATABASE_URL)}}
+DATABASES["default"]["CONN_MAX_AGE"] = 60  # a page view should not pay for a new connection
+DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # a restarted server costs one reconnect, not one error page
+
+if EMBEDDED_REDIS:
+    # `virtual_host` numbers the Redis database: test processes that share one server keep apart by it.
+    _redis_database = environment.read_int("MSM_REDIS_DATABASE", 0, minimum=0, maximum=15)
+    REDIS_URL = f"redis+socket://{_embedded.redis_socket}?virtual_host={_redis_database}"
+else:
+    REDIS_URL = environment.check_redis_url(REDIS_URL)
+
+CELERY_BROKER_URL = REDIS_URL
+CELERY_TASK_IGNORE_RESULT = True  # the Job row is the result
+CELERY_TASK_ACKS_LATE = True  # a task is acknowledged when it is done, so that a killed worker loses none
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # tasks are minutes, not milliseconds: do not hoard them
+CELERY_TASK_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TASK_DEFAULT_QUEUE = "msm"
+CELERY_TIMEZONE = "UTC"
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A message whose worker died with its machine comes back after this time; jobs found dead are queued anew long before.
+CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 6 * 3600}
+CELERY_BEAT_SCHEDULE = {
+    "recover interrupted jobs": {"task": "markets.recover_interrupted_jobs", "schedule": 60.0},
+}
+
+# --- people ----------------------------------------------------------------------------------------------------------
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",
+    "django.contrib.auth.backends.ModelBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+AXES_FAILURE_LIMIT = 10
+AXES_COOLOFF_TIME = 0.25  # hours
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_RESET_ON_SUCCESS = True
+LOGIN_URL = "admin:login"
+LOGIN_REDIRECT_URL = "admin:index"
+
+# --- web security ----------------------------------------------------------------------------------------------------
+# Behind TLS (SECURE=1) cookies and redirects insist on it; on a bare localhost they could not work.
+SECURE = environment.read_bool("SECURE", False)
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
+SECURE_SSL_REDIRECT = SECURE
+SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE else None
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
+
+# --- language, time, files -------------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+USE_I18N = True
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = DATA_DIR / "static"
+STATICFILES_FINDERS = [
+    "django.contrib.staticfiles.finders.FileSystemFinder",
+    "django.contrib.staticfiles.finders.AppDirectoriesFinder",
+    "markets.figures.staticfiles.BokehFinder",
+]
+WHITENOISE_USE_FINDERS = True  # one host, a handful of users: serve from the installed packages, no collectstatic step
+MEDIA_ROOT = DATA_DIR / "media"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# --- REST ------------------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "markets.rest.authentication.TokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["markets.rest.permissions.RegistryPermission"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PAGINATION_CLASS": "markets.rest.pagination.LimitOffset",
+    "DEFAULT_FILTER_BACKENDS": ["markets.rest.filters.StrictFilterBackend"],
+    "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "markets.rest.errors.exception_handler",
+    "DATETIME_FORMAT": "iso-8601",
+    "URL_FORMAT_OVERRIDE": None,  # ?format= chooses a frame's format in the views that stream frames
+}
+REST_KNOX = {
+    "SECURE_HASH_ALGORITHM": "hashlib.sha512",
+    "TOKEN_MODEL": "markets.AccessToken",
+    "AUTH_HEADER_PREFIX": "Token",
+    "TOKEN_TTL": None,
+}
+KNOX_TOKEN_MODEL = "markets.AccessToken"
+DRF_STANDARDIZED_ERRORS = {"ALLOWED_ERROR_STATUS_CODES": ["400", "401", "403", "404", "409"]}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "MSM",
+    "DESCRIPTION": "Securities master, DataNodes and portfolios over REST.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_NAME_OVERRIDES": {
+        "ValidationErrorEnum": "drf_standardized_errors.openapi_serializers.ValidationErrorEnum.choices",
+        "ClientErrorEnum": "drf_standardized_errors.openapi_serializers.ClientErrorEnum.choices",
+        "ServerErrorEnum": "drf_standardized_errors.openapi_serializers.ServerErrorEnum.choices",
+        "ErrorCode401Enum": "drf_standardized_errors.openapi_serializers.ErrorCode401Enum.choices",
+        "ErrorCode403Enum": "drf_standardized_errors.openapi_serializers.ErrorCode403Enum.choices",
+        "ErrorCode404Enum": "drf_standardized_errors.openapi_serializers.ErrorCode404Enum.choices",
+        "ErrorCode405Enum": "drf_standardized_errors.openapi_serializers.ErrorCode405Enum.choices",
+        "ErrorCode406Enum": "drf_standardized_errors.openapi_serializers.ErrorCode406Enum.choices",
+        "ErrorCode415Enum": "drf_standardized_errors.openapi_serializers.ErrorCode415Enum.choices",
+        "ErrorCode429Enum": "drf_standardized_errors.openapi_serializers.ErrorCode429Enum.choices",
+        "ErrorCode500Enum": "drf_standardized_errors.openapi_serializers.ErrorCode500Enum.choices",
+    },
+}
+
+# --- logs ------------------------------------------------------------------------------------------------------------
+LOG_LEVEL = environment.read("LOG_LEVEL", "INFO").upper()
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"json": {"()": "msm_project.logs.JsonFormatter"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "root": {"handlers": ["console"], "level": LOG_LEVEL},
+    "loggers": {"axes": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
+}
+
+# --- back-office -----------------------------------------------------------------------------------------------------
+UNFOLD = {
+    "SITE_TITLE": "MSM",
+    "SITE_HEADER": "MSM",
+    "SITE_SUBHEADER": "Embedded servers: one host" if EMBEDDED_DATABASE else "Markets platform",
+    "SITE_URL": None,
+    "SITE_SYMBOL": "candlestick_chart",
+    "SHOW_HISTORY": False,
+    "DASHBOARD_CALLBACK": "portfolios.admin.dashboard.dashboard",
+    "SIDEBAR": {
+        "show_search": True,
+        "show_all_applications": False,
+        "navigation": [
+            {
+                "title": "Market",
+                "separator": False,
+                "items": [
+                    {"title": "Dashboard", "icon": "dashboard", "link": reverse_lazy("admin:index")},
+                    {"title": "Assets", "icon": "finance", "link": reverse_lazy("admin:markets_asset_changelist")},
+                    {
+                        "title": "Asset types",
+                        "icon": "category",
+                        "link": reverse_lazy("admin:markets_assettype_changelist"),
+                    },
+                    {
+                        "title": "Categories",
+                        "icon": "folder",
+                        "link": reverse_lazy("admin:markets_assetcategory_changelist"),
+                    },
+                    {
+                        "title": "Calendars",
+                        "icon": "calendar_month",
+                        "link": reverse_lazy("admin:markets_calendar_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "Data",
+                "separator": True,
+                "items": [
+                    {
+                        "title": "DataNodes",
+                        "icon": "account_tree",
+                        "link": reverse_lazy("admin:markets_nodeupdate_changelist"),
+                    },
+                    {
+                        "title": "Storage",
+                        "icon": "database",
+                        "link": reverse_lazy("admin:markets_storagenode_changelist"),
+                    },
+                    {"title": "Runs", "icon": "history", "link": reverse_lazy("admin:markets_noderun_changelist")},
+                    {"title": "Jobs", "icon": "pending_actions", "link": reverse_lazy("admin:markets_job_changelist")},
+                ],
+            },
+            {
+                "title": "Portfolios",
+                "separator": True,
+                "items": [
+                    {
+                        "title": "Portfolios",
+                        "icon": "pie_chart",
+                        "link": reverse_lazy("admin:portfolios_portfolio_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "Administration",
+                "separator": True,
+                "items": [
+                    {"title": "Users", "icon": "person", "link": reverse_lazy("admin:auth_user_changelist")},
+                    {"title": "Groups", "icon": "group", "link": reverse_lazy("admin:auth_group_changelist")},
+                    {
+                        "title": "Access tokens",
+                        "icon": "key",
+                        "link": reverse_lazy("admin:markets_accesstoken_changelist"),
+                    },
+                ],
+            },
+        ],
+    },
+    "STYLES": [lambda request: static("markets/back_office.css")],
+    "SCRIPTS": [],
+}
