@@ -6,3 +6,9 @@ from django.apps import AppConfig
 class MarketsConfig(AppConfig):
     name = "markets"
     verbose_name = "Market"
+
+    def ready(self) -> None:
+        from markets.data_nodes.registry import register_module
+
+        register_module("markets.data_nodes.prices")
+        register_module("markets.data_nodes.interpolated_prices")

@@ -113,10 +113,13 @@ def _about_data_directory(error: OSError) -> str | None:
 
     default = Path(__file__).resolve().parent.parent / ".msm"
     directory = Path(environment.read("MSM_DATA_DIR", str(default))).expanduser().absolute()
-    if error.filename is None or error.errno not in UNUSABLE:
+    if error.filename is None:
         return None
     path = Path(str(error.filename))
-    if path != directory and directory not in path.parents and path not in directory.parents:
+    leads_there = path == directory or path in directory.parents
+    if not (error.errno in UNUSABLE and (leads_there or directory in path.parents)) and not (
+        error.errno == errno.ENOENT and leads_there
+    ):
         return None
     return (
         f"The data directory {directory} cannot be used ({error.strerror}: {path}). "

@@ -1,0 +1,1 @@
+"""The DataNode engine and the market's own nodes."""

@@ -256,9 +256,7 @@ def _frame(
     order = np.lexsort((codes, times))
     codes, times = codes[order], times[order]
     index = _index(contract, identities, codes, times)
-    columns = {
-        name: _column(None if values is None else values[name], token, order) for name, token in wanted.items()
-    }
+    columns = {name: _column(None if values is None else values[name], token, order) for name, token in wanted.items()}
     return pd.DataFrame(columns, index=index, copy=False)
 
 
@@ -278,9 +276,7 @@ def _index(
         label_codes, distinct = pd.factorize(np.array(labels, dtype=object))
         levels.append(pd.Index(distinct, dtype="str"))
         level_codes.append(label_codes[compact] if len(labels) else np.empty(0, dtype=np.int64))
-    return pd.MultiIndex(
-        levels=levels, codes=level_codes, names=list(contract.index_names), verify_integrity=False
-    )
+    return pd.MultiIndex(levels=levels, codes=level_codes, names=list(contract.index_names), verify_integrity=False)
 
 
 def _column(values: Any, token: str, order: np.ndarray) -> Any:

@@ -223,7 +223,9 @@ def _writes(node: "DataNode", storage: StorageNode, output: "NodeOutput") -> lis
     writes = [_Write(node, storage, output.frame, list(node.get_column_metadata() or []))]  # step 7's declarations
     for companion, frame in output.companions:
         writes.append(
-            _Write(companion, registration.ensure_storage(companion), frame, list(companion.get_column_metadata() or []))
+            _Write(
+                companion, registration.ensure_storage(companion), frame, list(companion.get_column_metadata() or [])
+            )
         )
     for write in writes:
         if isinstance(write.frame, pd.DataFrame) and len(write.frame) == 0:

@@ -102,7 +102,7 @@ def token_of(column: pd.Series) -> str | None:
         token = _NUMPY_TOKENS.get(dtype.str[1:])
         if token:
             return token
-    elif dtype == object:
+    elif pandas_types.is_object_dtype(dtype):
         return _token_of_objects(column)
     raise FrameError(
         f"Column {column.name!r} has dtype {column.dtype}, which no table holds. Use {', '.join(COLUMN_TYPES)}."

@@ -1,8 +1,8 @@
 """Canonical form of a DataNode's configuration, and the two hashes that identify its table and its update.
 
 What changes the meaning of rows belongs to the storage hash; what only changes who or what is updated belongs to the
-update hash alone; labels and secrets belong to neither. A value equal to its default is left out, so that a new optional
-field never moves a node to another table.
+update hash alone; labels and secrets belong to neither. A value equal to its default is left out, so that a new
+optional field never moves a node to another table.
 """
 
 import datetime as dt

@@ -7,7 +7,9 @@ from markets.models.base import RegistryRow, identifier_field, not_blank
 
 
 class AssetCategory(RegistryRow):
-    unique_identifier = identifier_field("identifier", unique=True, help_text="A stable key such as sp500_constituents.")
+    unique_identifier = identifier_field(
+        "identifier", unique=True, help_text="A stable key such as sp500_constituents."
+    )
     display_name = models.CharField(max_length=255, db_index=True)
     description = models.TextField(blank=True, null=True)
     metadata_json = models.JSONField("metadata", blank=True, null=True)

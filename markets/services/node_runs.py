@@ -1,5 +1,6 @@
 """Registers DataNodes and runs them: now, in this process, or by a worker through a job."""
 
+import uuid
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
@@ -42,8 +43,6 @@ def find_node_update(name: str) -> NodeUpdate:
 
 
 def _is_uid(name: str) -> bool:
-    import uuid
-
     try:
         uuid.UUID(name)
     except ValueError:
@@ -51,10 +50,16 @@ def _is_uid(name: str) -> bool:
     return True
 
 
-def run_in_process(update: NodeUpdate, *, update_tree: bool = True, update_only_tree: bool = False) -> DataNode:
+def run_in_process(
+    update: NodeUpdate,
+    *,
+    update_tree: bool = True,
+    update_only_tree: bool = False,
+    observer: runs.Observer | None = None,
+) -> DataNode:
     """Build the node from its stored configuration and run it here; returns it with `last_run` set."""
     node = build_node(update.build_configuration)
-    node.run(update_tree=update_tree, update_only_tree=update_only_tree)
+    runs.run_tree(node, update_tree=update_tree, update_only_tree=update_only_tree, observer=observer)
     return node
 
 
@@ -96,28 +101,27 @@ class _JobObserver:
 
     def node_started(self, node: DataNode, position: int, total: int) -> None:
         self.position, self.total = position, total
-        self._report(0, _name(node), always=True)
+        self._report(0, name_of(node), always=True)
 
     def node_progressed(self, node: DataNode, done: int, total: int | None, text: str) -> None:
         share = min(done / total, 1.0) if total else 0.0
-        self._report(int(share * self.UNITS), f"{_name(node)}: {text}" if text else _name(node))
+        self._report(int(share * self.UNITS), f"{name_of(node)}: {text}" if text else name_of(node))
 
     def node_finished(self, node: DataNode, result: runs.RunResult) -> None:
         self.counters["nodes"] += 1
         self.counters["rows_written"] += result.rows_written
         self.progress.say(
-            f"{_name(node)}: {result.run.get_status_display().lower()}, {result.rows_written:,} rows written "
+            f"{name_of(node)}: {result.run.get_status_display().lower()}, {result.rows_written:,} rows written "
             f"in {result.timings['total']:.2f} s"
         )
-        self._report(self.UNITS, _name(node), always=True)
+        self._report(self.UNITS, name_of(node), always=True)
 
     def _report(self, units: int, text: str, *, always: bool = False) -> None:
-        self.progress.report(
-            self.position * self.UNITS + units, self.total * self.UNITS, text, always=always
-        )
+        self.progress.report(self.position * self.UNITS + units, self.total * self.UNITS, text, always=always)
 
 
-def _name(node: DataNode) -> str:
+def name_of(node: DataNode) -> str:
+    """The published identifier of a node's table, else its class."""
     metadata = node.get_table_metadata()
     return metadata.identifier if metadata is not None else type(node).__name__
 

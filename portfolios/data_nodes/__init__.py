@@ -1,0 +1,1 @@
+"""DataNodes of portfolios: signals, weights and values."""

@@ -2,6 +2,7 @@
 
 from django.db import models
 from django.db.models import Q
+
 from markets.models.base import RegistryRow, identifier_field, not_blank
 from markets.models.calendars import Calendar
 from markets.models.data_nodes import NodeUpdate
@@ -50,6 +51,11 @@ class Portfolio(RegistryRow):
                 condition=Q(commission_fee__gte=0) & Q(commission_fee__lt=1),
                 name="portfolios_portfolio_fee_is_fraction",
                 violation_error_message="The fee is a fraction of the traded value: at least 0 and below 1.",
+            ),
+            models.CheckConstraint(
+                condition=~Q(weights_between_rebalances="drift", turnover_basis="target"),
+                name="portfolios_portfolio_drift_trades_drifted",
+                violation_error_message="Drifting weights are traded from where they drifted to.",
             ),
         ]
 

@@ -1,0 +1,1 @@
+"""The business operations of portfolios."""

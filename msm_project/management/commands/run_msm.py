@@ -156,6 +156,6 @@ def listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise CommandError(
-            f"Port {port} on {host} cannot be used ({error.strerror}). Stop what uses it or choose another: "
-            f"MSM_PORT={port + 1 if port < 65535 else 8000}"
+            f"Port {port} on {host} cannot be used ({os.strerror(error.errno or 0)}). Stop what uses it "
+            f"or choose another: MSM_PORT={port + 1 if port < 65535 else 8000}"
         ) from error

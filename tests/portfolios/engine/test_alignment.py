@@ -115,7 +115,9 @@ def test_a_price_observed_within_the_session_is_not_stale() -> None:
 def test_an_observation_on_the_row_is_of_that_row() -> None:
     index = days("2026-01-01", 2)
     times = np.array([index[0], index[1] - 1, index[1], index[1] + 1])
-    aligned = align_prices(np.zeros(4, dtype=np.int64), times, np.array([1.0, 2.0, 3.0, 4.0]), index, number_of_assets=1)
+    aligned = align_prices(
+        np.zeros(4, dtype=np.int64), times, np.array([1.0, 2.0, 3.0, 4.0]), index, number_of_assets=1
+    )
     assert aligned.price[:, 0].tolist() == [1, 3]
     assert not aligned.is_stale.any()
 

@@ -27,7 +27,11 @@ def test_figures_of_a_rise_a_fall_and_a_recovery() -> None:
         math.sqrt(sum((value - mean) ** 2 for value in returns) / 4 * 5), rel=1e-14
     )
     assert figures.max_drawdown == -0.5
-    assert (figures.drawdown_start, figures.drawdown_trough, figures.drawdown_recovery) == (TIMES[1], TIMES[3], TIMES[4])
+    assert (figures.drawdown_start, figures.drawdown_trough, figures.drawdown_recovery) == (
+        TIMES[1],
+        TIMES[3],
+        TIMES[4],
+    )
     assert (figures.best_period_return, figures.best_period_time) == (1.0, TIMES[1])
     assert (figures.worst_period_return, figures.worst_period_time) == (1.0 / 1.5 - 1.0, TIMES[3])
     assert figures.sessions_a_year == 5

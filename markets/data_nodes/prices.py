@@ -1,0 +1,143 @@
+"""ExternalPrices: prices from a CSV or Parquet file, in the bar schema that every price table of MSM has."""
+
+import datetime as dt
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, Field
+
+from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
+from markets.data_nodes.node import DataNode
+from markets.data_nodes.sessions import load_sessions
+from markets.engine.price_files import NUMBER_COLUMNS, PriceFile, check_duplicates, read_price_file, unknown_dates
+from markets.exceptions import InvalidInput, UnknownIdentifiers
+from markets.models import OpenFigiDetails
+
+BAR_COLUMNS = (
+    ColumnMetaData(
+        column_name="open_time",
+        dtype="timestamp with time zone",
+        label="Open time",
+        description="Left edge of the bar.",
+    ),
+    ColumnMetaData(column_name="open", dtype="float64", label="Open", description="First price of the bar."),
+    ColumnMetaData(column_name="high", dtype="float64", label="High", description="Highest price of the bar."),
+    ColumnMetaData(column_name="low", dtype="float64", label="Low", description="Lowest price of the bar."),
+    ColumnMetaData(column_name="close", dtype="float64", label="Close", description="Last price of the bar."),
+    ColumnMetaData(
+        column_name="adjusted_close",
+        dtype="float64",
+        label="Adjusted close",
+        description="Close adjusted by the source for splits and dividends.",
+    ),
+    ColumnMetaData(
+        column_name="vwap", dtype="float64", label="VWAP", description="Volume-weighted average price of the bar."
+    ),
+    ColumnMetaData(column_name="volume", dtype="float64", label="Volume", description="Units traded in the bar."),
+    ColumnMetaData(column_name="trade_count", dtype="float64", label="Trades", description="Trades in the bar."),
+    ColumnMetaData(
+        column_name="interpolated",
+        dtype="bool",
+        label="Filled",
+        description="True where no price was observed and the last one is carried.",
+    ),
+)
+BEFORE_ALL_PRICES = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
+
+
+class ExternalPricesConfiguration(BaseModel):
+    """Which file becomes which table. `dataset` is the published identifier and, with the frequency, the table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    dataset: str = Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")
+    path: str = Field(min_length=1, json_schema_extra={"scope": "update"}, description="A CSV or Parquet file.")
+    data_frequency_id: str = Field(default="1d", pattern=r"^[1-9][0-9]*(m|h|d)$")
+    calendar_identifier: str | None = Field(
+        default=None,
+        json_schema_extra={"scope": "update"},
+        description="Needed by a file with dates: each becomes the close of that session.",
+    )
+    asset_list: list[str] | None = Field(
+        default=None, json_schema_extra={"scope": "update"}, description="Import these only."
+    )
+    description: str = Field(default="", json_schema_extra={"scope": "none"})
+
+
+class ExternalPrices(DataNode):
+    """Bars indexed by (time_index, asset_identifier); `time_index` is the bar's right edge, UTC."""
+
+    OFFSET_START: ClassVar[dt.datetime] = BEFORE_ALL_PRICES
+
+    def __init__(self, configuration: ExternalPricesConfiguration, *, hash_namespace: str = "") -> None:
+        self.configuration = configuration
+        super().__init__(hash_namespace=hash_namespace)
+
+    def get_asset_list(self) -> Sequence[str] | None:
+        return self.configuration.asset_list
+
+    def update(self) -> pd.DataFrame:
+        path = self.configuration.path
+        file = read_price_file(path)
+        identifiers = _asset_identifiers(file)
+        times, open_times = self._times(file)
+        check_duplicates(identifiers, times.to_numpy(), path)
+        columns: dict[str, object] = {"open_time": open_times}
+        columns |= {name: file.numbers[name] for name in NUMBER_COLUMNS}
+        columns["interpolated"] = np.zeros(len(identifiers), dtype=bool)
+        index = pd.MultiIndex.from_arrays([times, pd.Index(identifiers)], names=list(self.index_names))
+        frame = pd.DataFrame(columns, index=index)[[column.column_name for column in BAR_COLUMNS]]
+        if self.configuration.asset_list is not None:
+            frame = frame[frame.index.get_level_values("asset_identifier").isin(self.configuration.asset_list)]
+        self.logger.info("%s rows read from %s", f"{len(frame):,}", path)
+        return frame
+
+    def get_column_metadata(self) -> Sequence[ColumnMetaData]:
+        return BAR_COLUMNS
+
+    def get_table_metadata(self) -> TableMetaData:
+        return TableMetaData(
+            identifier=self.configuration.dataset,
+            description=self.configuration.description,
+            data_frequency_id=self.configuration.data_frequency_id,
+        )
+
+    def _times(self, file: PriceFile) -> tuple[pd.DatetimeIndex, pd.DatetimeIndex]:
+        """Right and left edges of the bars; a date becomes its session's."""
+        if file.times is not None:
+            nothing = pd.DatetimeIndex(np.full(len(file.times), "NaT", dtype="M8[ns]"), tz="UTC")
+            return file.times, file.open_times if file.open_times is not None else nothing
+        assert file.dates is not None
+        calendar = self.configuration.calendar_identifier
+        if calendar is None:
+            raise InvalidInput(
+                f"{self.configuration.path} has dates, not instants. Name the calendar whose session closes they mean: "
+                "calendar_identifier='XNYS'.",
+                field="calendar_identifier",
+            )
+        sessions = load_sessions(calendar)
+        problem = unknown_dates(file.dates, sessions.dates, calendar)
+        if problem is not None:
+            raise InvalidInput(
+                f"{self.configuration.path}: {problem}. Its stored sessions run from {sessions.dates[0]} to "
+                f"{sessions.dates[-1]}. Use the calendar that the assets trade on, extend it, or correct the dates.",
+                field="calendar_identifier",
+            )
+        place = np.searchsorted(sessions.dates, file.dates)
+        closes = pd.DatetimeIndex(sessions.closes[place].astype("M8[ns]"), tz="UTC")
+        opens = pd.DatetimeIndex(sessions.opens[place].astype("M8[ns]"), tz="UTC")
+        return closes, file.open_times if file.open_times is not None else opens
+
+
+def _asset_identifiers(file: PriceFile) -> np.ndarray:
+    """The assets' identifiers; FIGIs are looked up as one set. Raises UnknownIdentifiers listing all unknown FIGIs."""
+    if file.identifier_column == "asset_identifier":
+        return file.identifiers
+    codes, figis = pd.factorize(file.identifiers)
+    known = dict(OpenFigiDetails.objects.filter(figi__in=list(figis)).values_list("figi", "asset__unique_identifier"))
+    missing = [figi for figi in figis if figi not in known]
+    if missing:
+        raise UnknownIdentifiers(missing, remedy="Register these FIGIs first, each with its OpenFIGI details.")
+    return np.array([known[figi] for figi in figis], dtype=object)[codes] if len(figis) else file.identifiers

@@ -1,0 +1,99 @@
+"""Asset types: the registry of kinds of instruments."""
+
+from django.db import transaction
+from django.utils import timezone
+
+from markets.exceptions import InvalidInput, ProtectedRow
+from markets.models import Asset, AssetType
+from markets.services.values import (
+    UNSET,
+    Unset,
+    Upserted,
+    clean_object,
+    clean_optional_text,
+    given,
+    normalise_type_key,
+)
+
+
+@transaction.atomic
+def upsert_asset_type(
+    *,
+    asset_type: str,
+    display_name: str | None | Unset = UNSET,
+    description: str | None | Unset = UNSET,
+    metadata_json: dict | None | Unset = UNSET,
+) -> Upserted[AssetType]:
+    """Create the type, or change the fields that are given; None clears one. The key is normalised."""
+    key = _required_key(asset_type)
+    fields = _cleaned(display_name=display_name, description=description, metadata_json=metadata_json)
+    candidate = AssetType(asset_type=key, **fields)
+    AssetType.objects.bulk_create([candidate], ignore_conflicts=True)
+    stored = AssetType.objects.select_for_update().get(asset_type=key)
+    if stored.uid == candidate.uid:
+        return Upserted(stored, created=True)
+    return Upserted(_change(stored, fields), created=False)
+
+
+@transaction.atomic
+def update_asset_type(
+    row: AssetType,
+    *,
+    display_name: str | None | Unset = UNSET,
+    description: str | None | Unset = UNSET,
+    metadata_json: dict | None | Unset = UNSET,
+) -> AssetType:
+    """Change the fields that are given; the key never changes."""
+    return _change(row, _cleaned(display_name=display_name, description=description, metadata_json=metadata_json))
+
+
+def register_asset_type(asset_type: str | None) -> str | None:
+    """The normalised key; the type is made, without a name, when nobody described it yet."""
+    key = normalise_type_key(asset_type, field="asset_type")
+    if key is not None and not AssetType.objects.filter(asset_type=key).exists():
+        AssetType.objects.bulk_create([AssetType(asset_type=key)], ignore_conflicts=True)
+    return key
+
+
+@transaction.atomic
+def delete_asset_type(row: AssetType) -> None:
+    """Delete a type that no asset has. Raises ProtectedRow with the number of assets that have it."""
+    AssetType.objects.select_for_update().filter(pk=row.pk).first()
+    used = assets_of_type(row)
+    if used:
+        raise ProtectedRow(
+            f"The asset type {row.asset_type} is used by {used:,} asset{'' if used == 1 else 's'}. Give them another "
+            "type first."
+        )
+    row.delete()
+
+
+def assets_of_type(row: AssetType) -> int:
+    return Asset.objects.filter(asset_type=row.asset_type).count()
+
+
+def _required_key(value: object) -> str:
+    key = normalise_type_key(value, field="asset_type")
+    if key is None:
+        raise InvalidInput("asset_type must not be null.", field="asset_type")
+    return key
+
+
+def _cleaned(*, display_name: object, description: object, metadata_json: object) -> dict:
+    fields = given(display_name=display_name, description=description, metadata_json=metadata_json)
+    if "display_name" in fields:
+        fields["display_name"] = clean_optional_text(display_name, field="display_name", longest=255)
+    if "description" in fields:
+        fields["description"] = clean_optional_text(description, field="description")
+    if "metadata_json" in fields:
+        fields["metadata_json"] = clean_object(metadata_json, field="metadata_json")
+    return fields
+
+
+def _change(row: AssetType, fields: dict) -> AssetType:
+    if fields:
+        for name, value in fields.items():
+            setattr(row, name, value)
+        row.updated_at = timezone.now()
+        row.save(update_fields=[*fields, "updated_at"])
+    return row

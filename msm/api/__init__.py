@@ -1,0 +1,1 @@
+"""Typed rows: values read from and written to the registry."""

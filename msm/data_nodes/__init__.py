@@ -1,0 +1,8 @@
+"""DataNodes: subclass `DataNode`, give it `update()`, run it and read it back."""
+
+import msm  # noqa: F401  (sets Django up)
+from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
+from markets.data_nodes.node import DataNode, NodeOutput
+from markets.data_nodes.statistics import UpdateStatistics
+
+__all__ = ["ColumnMetaData", "DataNode", "NodeOutput", "TableMetaData", "UpdateStatistics"]

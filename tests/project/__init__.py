@@ -1,0 +1,1 @@
+"""Tests of the Django project: settings, embedded servers, commands, health."""
