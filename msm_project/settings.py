@@ -16,6 +16,7 @@ REDIS_URL = environment.read("REDIS_URL")
 EMBEDDED_DATABASE = not DATABASE_URL
 EMBEDDED_REDIS = not REDIS_URL
 
+_external_database = environment.parse_database_url(DATABASE_URL) if DATABASE_URL else {}
 SECRET_KEY = environment.secret_key(DATA_DIR, embedded=EMBEDDED_DATABASE)
 DEBUG = environment.read_bool("DEBUG", False)
 ALLOWED_HOSTS = environment.read_list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
@@ -95,7 +96,7 @@ if EMBEDDED_DATABASE:
         }
     }
 else:
-    DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", **environment.parse_database_url(DATABASE_URL)}}
+    DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", **_external_database}}
 DATABASES["default"]["CONN_MAX_AGE"] = 60  # a page view should not pay for a new connection
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # a restarted server costs one reconnect, not one error page
 
@@ -115,6 +116,7 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TASK_DEFAULT_QUEUE = "msm"
 CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # workers log as LOGGING says: one JSON object a line
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A message whose worker died with its machine comes back after this time; jobs found dead are queued anew long before.
@@ -145,6 +147,7 @@ LOGIN_REDIRECT_URL = "admin:index"
 SECURE = environment.read_bool("SECURE", False)
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE
 SECURE_SSL_REDIRECT = SECURE
+SECURE_REDIRECT_EXEMPT = [r"^health$", r"^ready$"]  # probes arrive over plain HTTP
 SECURE_HSTS_SECONDS = 31_536_000 if SECURE else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = SECURE
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if SECURE else None

@@ -83,7 +83,7 @@ class ExternalPrices(DataNode):
         file = read_price_file(path)
         identifiers = _asset_identifiers(file)
         times, open_times = self._times(file)
-        check_duplicates(identifiers, times.to_numpy(), path)
+        check_duplicates(identifiers, times.to_numpy(dtype="M8[ns]"), path)
         columns: dict[str, object] = {"open_time": open_times}
         columns |= {name: file.numbers[name] for name in NUMBER_COLUMNS}
         columns["interpolated"] = np.zeros(len(identifiers), dtype=bool)

@@ -3,8 +3,9 @@
 from django.db import transaction
 from django.utils import timezone
 
-from markets.exceptions import InvalidInput, ProtectedRow
+from markets.exceptions import Conflict, InvalidInput, ProtectedRow
 from markets.models import Asset, AssetType
+from markets.services import deletion
 from markets.services.values import (
     UNSET,
     Unset,
@@ -17,34 +18,59 @@ from markets.services.values import (
 
 
 @transaction.atomic
+def create_asset_type(
+    *,
+    asset_type: str,
+    display_name: str | None = None,
+    description: str | None = None,
+    metadata_json: dict | None = None,
+) -> AssetType:
+    """A new type. Raises Conflict when the key is taken."""
+    key = _required_key(asset_type)
+    saved = _insert(key, _cleaned(display_name=display_name, description=description, metadata_json=metadata_json))
+    if not saved.created:
+        raise Conflict(f"An asset type {key!r} exists already. Change that one, or choose another key.")
+    return saved.row
+
+
+@transaction.atomic
 def upsert_asset_type(
     *,
     asset_type: str,
-    display_name: str | None | Unset = UNSET,
-    description: str | None | Unset = UNSET,
-    metadata_json: dict | None | Unset = UNSET,
+    display_name: str | Unset | None = UNSET,
+    description: str | Unset | None = UNSET,
+    metadata_json: dict | Unset | None = UNSET,
 ) -> Upserted[AssetType]:
     """Create the type, or change the fields that are given; None clears one. The key is normalised."""
     key = _required_key(asset_type)
     fields = _cleaned(display_name=display_name, description=description, metadata_json=metadata_json)
-    candidate = AssetType(asset_type=key, **fields)
-    AssetType.objects.bulk_create([candidate], ignore_conflicts=True)
-    stored = AssetType.objects.select_for_update().get(asset_type=key)
-    if stored.uid == candidate.uid:
-        return Upserted(stored, created=True)
-    return Upserted(_change(stored, fields), created=False)
+    saved = _insert(key, fields)
+    return saved if saved.created else Upserted(_change(saved.row, fields), created=False)
 
 
 @transaction.atomic
 def update_asset_type(
     row: AssetType,
     *,
-    display_name: str | None | Unset = UNSET,
-    description: str | None | Unset = UNSET,
-    metadata_json: dict | None | Unset = UNSET,
+    display_name: str | Unset | None = UNSET,
+    description: str | Unset | None = UNSET,
+    metadata_json: dict | Unset | None = UNSET,
 ) -> AssetType:
     """Change the fields that are given; the key never changes."""
     return _change(row, _cleaned(display_name=display_name, description=description, metadata_json=metadata_json))
+
+
+@transaction.atomic
+def ensure_asset_type(
+    asset_type: str,
+    *,
+    display_name: str | None = None,
+    description: str | None = None,
+    metadata_json: dict | None = None,
+) -> AssetType:
+    """The type as it is stored, or a new one with these texts: what a person wrote is never overwritten."""
+    fields = _cleaned(display_name=display_name, description=description, metadata_json=metadata_json)
+    return _insert(_required_key(asset_type), fields).row
 
 
 def register_asset_type(asset_type: str | None) -> str | None:
@@ -68,8 +94,30 @@ def delete_asset_type(row: AssetType) -> None:
     row.delete()
 
 
+def asset_type_delete_impact(row: AssetType) -> deletion.DeleteImpact:
+    """What keeps the type: the assets that have it name its key, which no foreign key states."""
+    assets = deletion.relationship(
+        key="markets.asset.asset_type",
+        label="assets",
+        model="markets.Asset",
+        column="asset_type",
+        on_delete="RESTRICT",
+        count=assets_of_type(row),
+        kind="derived",
+        subject="assets",
+    )
+    return deletion.delete_impact(row, derived=[assets])
+
+
 def assets_of_type(row: AssetType) -> int:
     return Asset.objects.filter(asset_type=row.asset_type).count()
+
+
+def _insert(key: str, fields: dict) -> Upserted[AssetType]:
+    candidate = AssetType(asset_type=key, **fields)
+    AssetType.objects.bulk_create([candidate], ignore_conflicts=True)
+    stored = AssetType.objects.select_for_update().get(asset_type=key)
+    return Upserted(stored, created=stored.uid == candidate.uid)
 
 
 def _required_key(value: object) -> str:

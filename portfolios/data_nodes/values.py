@@ -1,5 +1,6 @@
 """PortfolioValues: a signal and prices become the weights and values of one portfolio, written together."""
 
+import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from markets.data_nodes.sessions import Sessions, load_sessions
 from markets.exceptions import InvalidInput
 from portfolios.data_nodes.signals import EMPTY, SignalWeights
 from portfolios.engine.alignment import AlignedPrices, align_prices, align_signal
-from portfolios.engine.frames import long_to_wide
 from portfolios.engine.rebalance import ImmediateSignal
 from portfolios.engine.valuation import MissingPricesError, PortfolioState, Valuation, value_portfolio
 from portfolios.models import PortfolioValue, PortfolioWeight
+
+VOLUME = "volume"
 
 
 class PortfolioConfiguration(BaseModel):
@@ -129,12 +131,12 @@ class PortfolioValues(DataNode):
             expiry=self.configuration.signal_expiry,
         )
         targets = rebalance.target(signal, skip=skip)
-        prices, volumes = self._prices(sessions, rows, assets, stored)
-        state = None if stored is None else stored.state(assets)
+        market = self._market(sessions, rows, assets, resumed=stored is not None)
+        state = None if stored is None else stored.state(assets, market.price_before)
         try:
             valuation = value_portfolio(
                 targets.weights,
-                prices,
+                market.prices,
                 fee=self.configuration.commission_fee,
                 weights_between_rebalances=self.configuration.weights_between_rebalances,
                 turnover_basis=self.configuration.turnover_basis,
@@ -153,7 +155,7 @@ class PortfolioValues(DataNode):
             return EMPTY
         return NodeOutput(
             self._value_frame(valuation, closes, targets.expired[kept]),
-            [(self.weights_node, self._weight_frame(valuation, closes, assets, volumes, valuation.first_row, stored))],
+            [(self.weights_node, self._weight_frame(valuation, closes, assets, market.volume[valuation.first_row :]))],
         )
 
     # --- what is stored ----------------------------------------------------------------------------------------------
@@ -168,8 +170,6 @@ class PortfolioValues(DataNode):
             close=float(value["calculated_close"].iloc[-1]),
             held=list(held.index.get_level_values("asset_identifier")),
             weights=held["weight"].to_numpy(dtype=np.float64),
-            prices=held["price_current"].to_numpy(dtype=np.float64),
-            volumes=held["volume_current"].to_numpy(dtype=np.float64),
         )
 
     # --- which sessions ----------------------------------------------------------------------------------------------
@@ -204,51 +204,65 @@ class PortfolioValues(DataNode):
         return slice(start, stop) if start < stop else None
 
     # --- prices ------------------------------------------------------------------------------------------------------
-    def _prices(
-        self, sessions: Sessions, rows: slice, assets: list[str], stored: "_StoredState | None"
-    ) -> tuple[AlignedPrices, np.ndarray]:
-        """Prices and volumes (T, A) on the rows, each the last one known, with its age judged from earlier sessions."""
-        column = self.configuration.valuation_column
+    def _market(self, sessions: Sessions, rows: slice, assets: list[str], *, resumed: bool) -> "_Market":
+        """Prices and volumes on the rows, and on the row before them when a run resumes.
+
+        A price is the last one at or before its row, however old; its age is judged by earlier sessions. So what a run
+        sees does not depend on where the run before it stopped.
+        """
         reach = max(rows.start - self.configuration.maximum_price_age_sessions - 1, 0)
-        window: IdentityRange = {"end_date": _instant(sessions.closes[rows.stop - 1])}
-        if rows.start > 0:
-            window |= {"start_date": _instant(sessions.closes[reach])}
-        known = self.price_source.get_storage().columns
-        names = [item["column_name"] for item in known]
-        if known and column not in names:
-            raise InvalidInput(
-                f"{self.price_source.get_storage()} has no column {column!r} to value with. It has {', '.join(names)}.",
-                field="valuation_column",
-            )
-        wanted = [column, "volume"] if "volume" in names and column != "volume" else [column]
-        frame = self.price_source.get_ranged_data_per_asset(dict.fromkeys(assets, window), columns=wanted)
+        frame = self._read_prices(sessions, assets, reach, rows)
         codes, times, order = _sorted_by_asset(frame, assets)
-        values = frame[column].to_numpy(dtype=np.float64)[order]
-        if stored is not None:
-            codes, times, values = stored.with_held_prices(
-                assets, codes, times, values, before=int(sessions.closes[reach])
-            )
+        first = rows.start - 1 if resumed else rows.start
+        index = sessions.closes[first : rows.stop]
         prices = align_prices(
             codes,
             times,
-            values,
-            sessions.closes[rows],
+            frame[self.configuration.valuation_column].to_numpy(dtype=np.float64)[order],
+            index,
             number_of_assets=len(assets),
             maximum_age_sessions=self.configuration.maximum_price_age_sessions,
             sessions=sessions.closes[reach:],
         )
-        volumes = np.full(prices.price.shape, np.nan)
-        if "volume" in wanted[1:]:
-            own_codes, own_times, order = _sorted_by_asset(frame, assets)
-            row = np.searchsorted(sessions.closes[rows], own_times)
-            on_row = (row < len(volumes)) & (sessions.closes[rows][np.minimum(row, len(volumes) - 1)] == own_times)
-            volumes = long_to_wide(
-                row[on_row],
-                own_codes[on_row],
-                frame["volume"].to_numpy(dtype=np.float64)[order][on_row],
-                volumes.shape,
+        volume = np.full(prices.price.shape, np.nan)
+        if VOLUME in frame:
+            row = np.minimum(np.searchsorted(index, times), len(index) - 1)
+            on_row = index[row] == times
+            observed = frame[VOLUME].to_numpy(dtype=np.float64)[order]
+            volume[row[on_row], codes[on_row]] = observed[on_row]
+        if not resumed:
+            nothing = np.full((1, len(assets)), np.nan)
+            return _Market(prices, nothing[0], np.concatenate([nothing, volume]))
+        after = {field.name: getattr(prices, field.name)[1:] for field in dataclasses.fields(prices)}
+        return _Market(AlignedPrices(**after), prices.price[0], volume)
+
+    def _read_prices(self, sessions: Sessions, assets: list[str], reach: int, rows: slice) -> pd.DataFrame:
+        """Bars from the oldest session that can still count; of an asset silent before the rows, its whole past."""
+        column = self.configuration.valuation_column
+        storage = self.price_source.get_storage()
+        names = [item["column_name"] for item in storage.columns]
+        if names and column not in names:
+            raise InvalidInput(
+                f"{storage} has no column {column!r} to value with. It has {', '.join(names)}.",
+                field="valuation_column",
             )
-        return prices, volumes
+        wanted = [name for name in dict.fromkeys([column, VOLUME]) if name in names]
+        last: IdentityRange = {"end_date": _instant(sessions.closes[rows.stop - 1])}
+        recent: IdentityRange = {**last, "start_date": _instant(sessions.closes[reach])}
+        frame = self.price_source.get_ranged_data_per_asset(dict.fromkeys(assets, recent), columns=wanted)
+        known = frame[frame[column].notna()].index
+        before_rows = known[known.get_level_values(0) < pd.Timestamp(sessions.closes[rows.start], tz="UTC")]
+        first_seen = self.price_source.get_update_statistics().index_min
+        silent = [
+            name
+            for name in set(assets) - set(before_rows.get_level_values(1))
+            if name in first_seen and first_seen[name] < recent["start_date"]
+        ]
+        if not silent:
+            return frame
+        past = self.price_source.get_ranged_data_per_asset(dict.fromkeys(silent, last), columns=wanted)
+        others = frame[~frame.index.get_level_values(1).isin(silent)]
+        return pd.concat([others, past]).sort_index()
 
     def _missing(self, error: MissingPricesError, assets: list[str], closes: np.ndarray) -> InvalidInput:
         code, row = int(error.asset_codes[0]), int(error.rows[0])
@@ -278,18 +292,12 @@ class PortfolioValues(DataNode):
         )
 
     def _weight_frame(
-        self,
-        valuation: Valuation,
-        closes: np.ndarray,
-        assets: list[str],
-        volumes: np.ndarray,
-        first_row: int,
-        stored: "_StoredState | None",
+        self, valuation: Valuation, closes: np.ndarray, assets: list[str], volume: np.ndarray
     ) -> pd.DataFrame:
-        """A row for each asset held before or after the session's trade; an exit is a row of weight 0."""
-        volume = volumes[first_row:]
-        before = stored.volumes_of(assets) if stored is not None else np.full(len(assets), np.nan)
-        volume_before = np.concatenate([before[None, :], volume])[:-1]
+        """A row for each asset held before or after the session's trade; an exit is a row of weight 0.
+
+        `volume` (T + 1, A) begins with the row before the first.
+        """
         row, column = np.nonzero((valuation.weights != 0) | (valuation.weights_before != 0))
         stamps = pd.DatetimeIndex(closes.astype("M8[ns]"), tz="UTC")
         index = pd.MultiIndex(
@@ -303,55 +311,36 @@ class PortfolioValues(DataNode):
             "weight_before": valuation.weights_before,
             "price_current": valuation.price,
             "price_before": valuation.price_before,
-            "volume_current": volume,
-            "volume_before": volume_before,
+            "volume_current": volume[1:],
+            "volume_before": volume[:-1],
             "price_is_stale": valuation.price_is_stale,
         }
         return pd.DataFrame({name: matrix[row, column] for name, matrix in cells.items()}, index=index)
 
 
 @dataclass(frozen=True)
+class _Market:
+    """`prices` on the T rows; `price_before` (A,) on the row before them; `volume` (T + 1, A), that row first."""
+
+    prices: AlignedPrices
+    price_before: np.ndarray
+    volume: np.ndarray
+
+
+@dataclass(frozen=True)
 class _StoredState:
-    """The last stored session of the portfolio: (H,) arrays over the assets that it holds."""
+    """The last stored session of the portfolio; `weights` (H,) of the assets `held`."""
 
     time: int
     close: float
     held: list[str]
     weights: np.ndarray
-    prices: np.ndarray
-    volumes: np.ndarray
 
-    def state(self, assets: list[str]) -> PortfolioState:
-        return PortfolioState(
-            close=self.close,
-            weights=self._spread(assets, self.weights, 0.0),
-            prices=self._spread(assets, self.prices, np.nan),
-            time=self.time,
-        )
-
-    def volumes_of(self, assets: list[str]) -> np.ndarray:
-        return self._spread(assets, self.volumes, np.nan)
-
-    def _spread(self, assets: list[str], values: np.ndarray, fill: float) -> np.ndarray:
-        by_name = dict(zip(self.held, values.tolist(), strict=True))
-        return np.array([by_name.get(name, fill) for name in assets])
-
-    def with_held_prices(
-        self, assets: list[str], codes: np.ndarray, times: np.ndarray, values: np.ndarray, *, before: int
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The observations, and for each asset held the price it was valued at, placed before all of them.
-
-        A price that is held beyond its age limit was observed before the window that was read; without it the run
-        would not know what the full run knows.
-        """
-        position = {name: code for code, name in enumerate(assets)}
-        held = np.array([position[name] for name in self.held if name in position], dtype=np.int64)
-        prices = np.array([p for name, p in zip(self.held, self.prices, strict=True) if name in position])
-        all_codes = np.concatenate([held, codes])
-        all_times = np.concatenate([np.full(len(held), before - 1, dtype=np.int64), times])
-        all_values = np.concatenate([prices, values])
-        order = np.lexsort((all_times, all_codes))
-        return all_codes[order], all_times[order], all_values[order]
+    def state(self, assets: list[str], prices: np.ndarray) -> PortfolioState:
+        """The state over `assets` (A,), among them all that are held, with their prices at the time of the state."""
+        by_name = dict(zip(self.held, self.weights.tolist(), strict=True))
+        weights = np.array([by_name.get(name, 0.0) for name in assets])
+        return PortfolioState(close=self.close, weights=weights, prices=prices, time=self.time)
 
 
 def _over(assets: list[str], identifiers: list[str], weights: np.ndarray) -> np.ndarray:

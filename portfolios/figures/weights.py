@@ -8,7 +8,7 @@ from markets.figures.reduction import evenly_spaced_rows
 from markets.figures.theme import THEMES, ThemeName, time_figure
 
 MOST_AREAS = 7  # as many colours as people tell apart
-MOST_ROWS = 1_000
+MOST_ROWS = 600  # more than a screen shows; each row is a point of every area
 OTHERS = "all others"
 LONGEST_NAME = 32  # characters of a name in the legend
 

@@ -60,7 +60,7 @@ class DemoResult:
 @transaction.atomic
 def prepare(data_directory: Path, say: Say) -> tuple[Portfolio, PortfolioValues]:
     """Everything that precedes the first run; a second call changes nothing."""
-    asset_types.ensure_asset_type("equity", display_name="Equity")
+    asset_types.upsert_asset_type(asset_type="equity", display_name="Equity")
     rows = [_asset(stock) for stock in STOCKS]
     say(f"assets: {len(rows)} from their FIGIs ({', '.join(stock.ticker for stock in STOCKS)})")
     prices = write_price_file(data_directory)
@@ -68,7 +68,7 @@ def prepare(data_directory: Path, say: Say) -> tuple[Portfolio, PortfolioValues]
     assert dates is not None
     first, last = dates.min().astype(dt.date), dates.max().astype(dt.date)
     horizon = (dt.date(first.year, 1, 1), dt.date(last.year, 12, 31))
-    created = calendars.create_from_pandas_calendar(
+    calendars.create_from_pandas_calendar(
         source_identifier=CALENDAR,
         unique_identifier=CALENDAR,
         display_name="New York Stock Exchange",
@@ -80,11 +80,10 @@ def prepare(data_directory: Path, say: Say) -> tuple[Portfolio, PortfolioValues]
         unique_identifier=CATEGORY,
         display_name="Demo: technology",
         description="The four stocks of the demo.",
-    )
+    ).row
     categories.replace_members(category, [row.uid for row in rows])
     say(f"category: {CATEGORY} with {len(rows)} assets")
     say(f"prices: {len(dates):,} daily bars in {prices}")
-    del created
     return _define_portfolio(prices, horizon[0], say)
 
 
@@ -134,7 +133,7 @@ def _asset(stock: Stock) -> Asset:
             f"The demo's asset {stock.figi} exists as a custom asset of yours. Run the demo in an empty database: set "
             "MSM_DATA_DIR to another directory."
         )
-    row = assets.upsert_asset(unique_identifier=stock.figi, asset_type="equity", is_custom_by_organization=False)
+    row = assets.upsert_asset(unique_identifier=stock.figi, asset_type="equity", is_custom_by_organization=False).row
     assets.set_openfigi_details(
         row,
         figi=stock.figi,

@@ -6,8 +6,8 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -36,7 +36,9 @@ class Command(BaseCommand):
             self._update(portfolio)
         result = demo.result(node)
         self._tell(result)
-        self.say(f"look: make run, then http://127.0.0.1:{settings.PORT}/admin/portfolios/portfolio/{portfolio.pk}/change/")
+        self.say(
+            f"look: make run, then http://127.0.0.1:{settings.PORT}/admin/portfolios/portfolio/{portfolio.pk}/change/"
+        )
         self.say(
             f"ok portfolio={demo.PORTFOLIO} sessions={result.sessions} first={result.first} last={result.last} "
             f"close={result.close!r}"

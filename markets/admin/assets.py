@@ -1,0 +1,265 @@
+"""Asset types and assets."""
+
+from typing import Any
+
+import pandas as pd
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import PermissionDenied
+from django.db.models import Field, Max, OuterRef, QuerySet, Subquery
+from django.forms import BaseInlineFormSet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
+from django.utils.html import format_html
+from unfold.admin import StackedInline
+from unfold.contrib.filters.admin import BooleanRadioFilter, DropdownFilter
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelectWidget
+
+from markets.admin.asset_search import matching_assets
+from markets.admin.base import command
+from markets.admin.charts import figure_response, nothing_to_draw, requested_theme
+from markets.admin.formatting import NOTHING, count, link, utc
+from markets.admin.service_saving import ServiceAdmin
+from markets.admin.tables import Column, Table
+from markets.data_nodes.reads import read_frame
+from markets.figures.prices import price_figure
+from markets.models import Asset, AssetCategory, AssetType, OpenFigiDetails, StorageNode, UpdateStatistic
+from markets.services import asset_types, assets
+
+PRICE_COLUMNS = ("close", "adjusted_close")
+PRICE_INDEX = ["time_index", "asset_identifier"]
+MOST_CATEGORIES = 500  # in the filter's list, which has a search of its own
+
+
+@admin.register(AssetType)
+class AssetTypeAdmin(ServiceAdmin):
+    list_display = ("asset_type", "display_name", "description")
+    search_fields = ("asset_type__startswith", "display_name__istartswith")
+    fields = ("asset_type", "display_name", "description", "metadata_json")
+    empty_help = format_html(
+        "Asset types name the kinds of instrument, such as <code>equity</code>. Add one here, or load the demo: {}",
+        command("make demo"),
+    )
+
+    def get_readonly_fields(self, request: HttpRequest, obj: AssetType | None = None) -> tuple[str, ...]:
+        return ("asset_type",) if obj else ()
+
+    def create_row(self, request: HttpRequest, values: dict[str, Any]) -> AssetType:
+        return asset_types.upsert_asset_type(**values).row
+
+    def update_row(self, request: HttpRequest, row: AssetType, values: dict[str, Any]) -> AssetType:
+        return asset_types.update_asset_type(row, **values)
+
+    def delete_row(self, request: HttpRequest, row: AssetType) -> None:
+        asset_types.delete_asset_type(row)
+
+
+class AssetTypeFilter(DropdownFilter):
+    title = "type"
+    parameter_name = "type"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [(row.asset_type, str(row)) for row in AssetType.objects.all()[:MOST_CATEGORIES]]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Asset]) -> QuerySet[Asset]:
+        return queryset.filter(asset_type=self.value()) if self.value() else queryset
+
+
+class CategoryFilter(DropdownFilter):
+    title = "category"
+    parameter_name = "category"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return list(AssetCategory.objects.values_list("unique_identifier", "display_name")[:MOST_CATEGORIES])
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Asset]) -> QuerySet[Asset]:
+        if not self.value():
+            return queryset
+        return queryset.filter(category_memberships__category__unique_identifier=self.value())
+
+
+class OpenFigiDetailsInline(StackedInline):
+    model = OpenFigiDetails
+    extra = 0
+    fields = (
+        ("ticker", "name"),
+        ("figi", "composite", "share_class"),
+        ("isin", "exchange_code"),
+        ("security_type", "security_type_2", "security_market_sector"),
+        "security_description",
+    )
+
+
+@admin.register(Asset)
+class AssetAdmin(ServiceAdmin):
+    list_display = ("unique_identifier", "ticker", "name", "asset_type", "is_custom_by_organization", "last_price")
+    list_filter = (AssetTypeFilter, CategoryFilter, ("is_custom_by_organization", BooleanRadioFilter))
+    list_select_related = ("openfigi_details",)
+    sortable_by = ("unique_identifier",)  # the only order that an index gives at a million rows
+    search_fields = ("unique_identifier",)
+    search_help_text = "Beginning of identifier, ticker or name; a FIGI; an ISIN"
+    fields = ("unique_identifier", "asset_type", "is_custom_by_organization")
+    inlines = (OpenFigiDetailsInline,)
+    change_form_outer_before_template = "admin/msm/asset_data.html"
+    change_form_outer_after_template = "admin/msm/asset_categories.html"
+    empty_help = format_html(
+        "Assets are the instruments that prices, categories and portfolios refer to. Add one here, or load four with "
+        "twenty years of real prices: {}",
+        command("make demo"),
+    )
+
+    class Media:
+        js = ("bokeh/bokeh.min.js", "markets/charts.js")
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Asset]:
+        latest = (
+            UpdateStatistic.objects.filter(asset=OuterRef("pk"), storage__columns__contains=[{"column_name": "close"}])
+            .order_by()
+            .values("asset")
+            .annotate(latest=Max("last_time_index"))
+            .values("latest")
+        )
+        return super().get_queryset(request).annotate(last_price_time=Subquery(latest))
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Asset], search_term: str
+    ) -> tuple[QuerySet[Asset], bool]:
+        return matching_assets(queryset, search_term), False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Asset | None = None) -> tuple[str, ...]:
+        return ("unique_identifier",) if obj else ()
+
+    def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> forms.Field | None:
+        if db_field.name != "asset_type":
+            return super().formfield_for_dbfield(db_field, request, **kwargs)
+        known = [(row.asset_type, str(row)) for row in AssetType.objects.all()[:MOST_CATEGORIES]]
+        return forms.TypedChoiceField(
+            choices=[("", "No type"), *known],
+            required=False,
+            empty_value=None,
+            label="Type",
+            widget=UnfoldAdminSelectWidget(),
+            help_text=format_html(
+                'A missing one is added under <a class="msm-link" href="{}">asset types</a>.',
+                reverse("admin:markets_assettype_changelist"),
+            ),
+        )
+
+    def create_row(self, request: HttpRequest, values: dict[str, Any]) -> Asset:
+        return assets.create_asset(**values)
+
+    def update_row(self, request: HttpRequest, row: Asset, values: dict[str, Any]) -> Asset:
+        return assets.update_asset(row, **values)
+
+    def delete_row(self, request: HttpRequest, row: Asset) -> None:
+        assets.delete_asset(row, force=request.user.has_perm("markets.force_delete_public_asset"))
+
+    def save_formset(
+        self, request: HttpRequest, form: forms.ModelForm, formset: BaseInlineFormSet, change: bool
+    ) -> None:
+        formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
+        for details in formset.forms:
+            if details in formset.deleted_forms:
+                assets.clear_openfigi_details(formset.instance)
+                formset.deleted_objects.append(details.instance)
+            elif details.has_changed():
+                names = set(details.cleaned_data) & set(assets.DETAIL_LENGTHS)
+                saved = assets.set_openfigi_details(
+                    formset.instance, **{name: details.cleaned_data[name] for name in names}
+                )
+                formset.changed_objects.append((saved, details.changed_data))
+
+    def get_urls(self) -> list[URLPattern]:
+        view = self.admin_site.admin_view(self.price_chart)
+        return [path("<int:asset_id>/prices/<int:storage_id>/<str:column>/", view, name="asset_prices"), *super().get_urls()]
+
+    @display(description="ticker")
+    def ticker(self, asset: Asset) -> str:
+        return _details(asset, "ticker")
+
+    @display(description="name")
+    def name(self, asset: Asset) -> str:
+        return format_html('<span class="msm-clip" title="{0}">{0}</span>', _details(asset, "name"))
+
+    @display(description="last price (UTC)")
+    def last_price(self, asset: Asset) -> str:
+        return utc(asset.last_price_time, zone=False)  # type: ignore[attr-defined]
+
+    def page_context(self, request: HttpRequest, obj: Asset) -> dict[str, Any]:
+        statistics = list(obj.update_statistics.select_related("storage").order_by("storage__identifier", "storage_id"))
+        charts = [
+            {
+                "url": reverse("admin:asset_prices", args=(obj.pk, row.storage_id, column)),
+                "label": f"{row.storage}: {column.replace('_', ' ')}",
+            }
+            for row in statistics
+            if row.storage.index_names == PRICE_INDEX
+            for column in PRICE_COLUMNS
+            if any(item["column_name"] == column for item in row.storage.columns)
+        ]
+        return {"charts": charts, "data_tables": _data_tables(statistics), "categories": _categories(obj)}
+
+    def price_chart(self, request: HttpRequest, asset_id: int, storage_id: int, column: str) -> HttpResponse:
+        """The price chart of one asset, from one table's column."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        asset = get_object_or_404(Asset, pk=asset_id)
+        storage = get_object_or_404(StorageNode, pk=storage_id)
+        if column not in PRICE_COLUMNS or storage.index_names != PRICE_INDEX:
+            return nothing_to_draw(f"{storage} has no {column} by asset and time.")
+        identifier = asset.unique_identifier
+        frame = read_frame(storage, dimension_filters={"asset_identifier": [identifier]}, columns=[column])
+        if not frame[column].notna().any():
+            return nothing_to_draw(f"{storage} has no {column.replace('_', ' ')} of {identifier}.")
+        prices = pd.DataFrame({column: frame[column].to_numpy()}, index=frame.index.get_level_values("time_index"))
+        return figure_response(price_figure(prices, column=column, theme=requested_theme(request)))
+
+
+def _details(asset: Asset, field: str) -> str:
+    details = getattr(asset, "openfigi_details", None)
+    return getattr(details, field, None) or NOTHING
+
+
+def _data_tables(statistics: list[UpdateStatistic]) -> Table:
+    return Table(
+        label="Tables with data of this asset",
+        columns=[
+            Column("Table"),
+            Column("Identity"),
+            Column("First (UTC)"),
+            Column("Last (UTC)"),
+            Column("Rows", numeric=True),
+        ],
+        rows=[
+            (
+                link(reverse("admin:markets_storagenode_change", args=(row.storage_id,)), row.storage),
+                " / ".join(row.identity),
+                utc(row.first_time_index, zone=False),
+                utc(row.last_time_index, zone=False),
+                count(row.row_count),
+            )
+            for row in statistics
+        ],
+        empty=format_html(
+            "No DataNode has written data of this asset. Run one that covers it: <a class='msm-link' href='{}'>DataNodes</a>.",
+            reverse("admin:markets_nodeupdate_changelist"),
+        ),
+    )
+
+
+def _categories(asset: Asset) -> Table:
+    rows = asset.categories.all()[:100]
+    return Table(
+        label="Categories",
+        columns=[Column("Category"), Column("Identifier")],
+        rows=[
+            (link(reverse("admin:markets_assetcategory_change", args=(row.pk,)), row), row.unique_identifier)
+            for row in rows
+        ],
+        empty=format_html(
+            "In no category. Add it on a <a class='msm-link' href='{}'>category's page</a>.",
+            reverse("admin:markets_assetcategory_changelist"),
+        ),
+    )

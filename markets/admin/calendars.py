@@ -1,0 +1,125 @@
+"""Calendars and their sessions."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.html import format_html
+from unfold.decorators import display
+
+from markets.admin.base import command
+from markets.admin.formatting import badge, code, count, utc
+from markets.admin.service_saving import ServiceAdmin
+from markets.admin.tables import Column, Pages, Table
+from markets.models import Calendar, CalendarSession
+from markets.services import calendars, deletion
+
+MARKET_HELP = "A market of pandas_market_calendars, such as XNYS, NYSE or 24/7: saving builds its sessions."
+
+
+@admin.register(Calendar)
+class CalendarAdmin(ServiceAdmin):
+    list_display = ("unique_identifier", "display_name", "timezone", "valid_from_date", "valid_to_date", "num_sessions")
+    search_fields = ("unique_identifier__startswith", "display_name__istartswith")
+    search_help_text = "Beginning of identifier or name"
+    fields = (
+        ("unique_identifier", "display_name"),
+        ("calendar_type", "timezone"),
+        ("source", "source_identifier"),
+        ("valid_from", "valid_to"),
+        "metadata_json",
+    )
+    change_form_outer_after_template = "admin/msm/calendar_sessions.html"
+    empty_help = format_html(
+        "A calendar holds the sessions on which prices are interpolated and portfolios are valued. Add one here, or load "
+        "XNYS with the demo: {}",
+        command("make demo"),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Calendar]:
+        return super().get_queryset(request).annotate(number_of_sessions=Count("sessions"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Calendar | None = None) -> tuple[str, ...]:
+        return ("unique_identifier", "source") if obj else ("source",)
+
+    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
+        kwargs["labels"] = {"source_identifier": "Market"}
+        kwargs["help_texts"] = {"source_identifier": MARKET_HELP}
+        return super().get_form(request, obj, change=change, **kwargs)
+
+    def create_row(self, request: HttpRequest, values: dict[str, Any]) -> Calendar:
+        return self._materialise(request, values) if values["source_identifier"] else calendars.create_calendar(**values)
+
+    def update_row(self, request: HttpRequest, row: Calendar, values: dict[str, Any]) -> Calendar:
+        values = {"unique_identifier": row.unique_identifier, **values}
+        is_same = all(getattr(row, name) == values[name] for name in ("source_identifier", "valid_from", "valid_to"))
+        if values["source_identifier"] and not is_same:
+            return self._materialise(request, values)
+        del values["unique_identifier"]
+        return calendars.update_calendar(row, **values)
+
+    def _materialise(self, request: HttpRequest, values: dict[str, Any]) -> Calendar:
+        made = calendars.create_from_pandas_calendar(**values)
+        self.message_user(
+            request,
+            f"Sessions built from {values['source_identifier']}: {made.added:,} added, {made.changed:,} changed, "
+            f"{made.removed:,} removed, {made.kept:,} kept.",
+        )
+        return made.calendar
+
+    def delete_row(self, request: HttpRequest, row: Calendar) -> None:
+        deletion.delete(row)
+
+    @display(description="from", ordering="valid_from")
+    def valid_from_date(self, calendar: Calendar) -> str:
+        return calendar.valid_from.isoformat()
+
+    @display(description="to", ordering="valid_to")
+    def valid_to_date(self, calendar: Calendar) -> str:
+        return calendar.valid_to.isoformat()
+
+    @display(description="sessions", ordering="number_of_sessions")
+    def num_sessions(self, calendar: Calendar) -> str:
+        return count(calendar.number_of_sessions)  # type: ignore[attr-defined]
+
+    def page_context(self, request: HttpRequest, obj: Calendar) -> dict[str, Any]:
+        pages = Pages(request, obj.sessions.all(), prefix="sessions", sorts={"-date": "local_date", "date": "local_date"})
+        today = timezone.now()
+        return {
+            "sessions": Table(
+                label="Sessions",
+                columns=[
+                    Column("Date", sort="date"),
+                    Column("Opens (UTC)"),
+                    Column("Closes (UTC)"),
+                    Column("Break (UTC)"),
+                    Column("Notes"),
+                ],
+                rows=[_session_row(row) for row in pages.items],
+                pages=pages,
+                empty=format_html(
+                    "No session is stored, so nothing can be computed on this calendar. Fill in a market above, such as "
+                    "{}, and save.",
+                    code("XNYS"),
+                ),
+            ),
+            "next_session": obj.sessions.filter(closes_at__gt=today, is_primary=True).order_by("closes_at").first(),
+        }
+
+
+def _session_row(session: CalendarSession) -> tuple[Any, ...]:
+    pause = ""
+    if session.break_starts_at:
+        pause = f"{session.break_starts_at:%H:%M} to {session.break_ends_at:%H:%M}"
+    notes = badge("early close", "wait") if session.is_early_close else ""
+    if session.session_label != "regular":
+        notes = format_html("{} {}", notes, session.session_label)
+    return (
+        session.local_date.strftime("%a %Y-%m-%d"),
+        utc(session.opens_at, zone=False),
+        utc(session.closes_at, zone=False),
+        pause,
+        notes,
+    )

@@ -1,0 +1,108 @@
+"""Asset categories and their members."""
+
+import re
+from typing import Any
+
+from django import forms
+from django.contrib import admin
+from django.db.models import Count, QuerySet
+from django.forms import BaseInlineFormSet
+from django.http import HttpRequest
+from django.utils.html import format_html
+from unfold.admin import TabularInline
+from unfold.decorators import display
+from unfold.widgets import UnfoldAdminTextareaWidget
+
+from markets.admin.base import command
+from markets.admin.formatting import count
+from markets.admin.service_saving import ServiceAdmin
+from markets.exceptions import UnknownIdentifiers
+from markets.models import AssetCategory, AssetCategoryMembership
+from markets.services import categories, deletion
+
+
+class CategoryForm(forms.ModelForm):
+    """The category, and a place to paste many members at once."""
+
+    add_assets = forms.CharField(
+        label="Add assets",
+        required=False,
+        widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+        help_text="Identifiers, separated by spaces, commas or lines. An unknown one is named, and nothing is saved.",
+    )
+
+    def clean_add_assets(self) -> list[str]:
+        identifiers = [item for item in re.split(r"[\s,;]+", self.cleaned_data["add_assets"]) if item]
+        try:
+            categories.resolve_assets(identifiers)
+        except UnknownIdentifiers as error:
+            raise forms.ValidationError(str(error)) from error
+        return identifiers
+
+
+class MembershipInline(TabularInline):
+    model = AssetCategoryMembership
+    extra = 0
+    per_page = 25
+    fields = ("asset",)
+    autocomplete_fields = ("asset",)
+    verbose_name = "member"
+    verbose_name_plural = "members"
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AssetCategoryMembership]:
+        rows = super().get_queryset(request)
+        return rows.select_related("asset", "category").order_by("asset__unique_identifier")
+
+
+@admin.register(AssetCategory)
+class AssetCategoryAdmin(ServiceAdmin):
+    form = CategoryForm
+    list_display = ("display_name", "unique_identifier", "num_members", "description_start")
+    search_fields = ("unique_identifier__startswith", "display_name__istartswith")
+    search_help_text = "Beginning of name or identifier"
+    fields = ("unique_identifier", "display_name", "description", "metadata_json", "add_assets")
+    inlines = (MembershipInline,)
+    empty_help = format_html(
+        "A category is a named universe of assets, which filters, nodes and portfolios use. Add one here, or load the "
+        "demo's: {}",
+        command("make demo"),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AssetCategory]:
+        return super().get_queryset(request).annotate(number_of_members=Count("memberships"))
+
+    def get_readonly_fields(self, request: HttpRequest, obj: AssetCategory | None = None) -> tuple[str, ...]:
+        return ("unique_identifier",) if obj else ()
+
+    def create_row(self, request: HttpRequest, values: dict[str, Any]) -> AssetCategory:
+        return categories.create_category(**values)
+
+    def update_row(self, request: HttpRequest, row: AssetCategory, values: dict[str, Any]) -> AssetCategory:
+        return categories.update_category(row, **values)
+
+    def delete_row(self, request: HttpRequest, row: AssetCategory) -> None:
+        deletion.delete(row)
+
+    def save_formset(
+        self, request: HttpRequest, form: forms.ModelForm, formset: BaseInlineFormSet, change: bool
+    ) -> None:
+        members = formset.save(commit=False)
+        category = form.instance
+        before = [row for row, _ in formset.changed_objects]
+        stored = AssetCategoryMembership.objects.filter(pk__in=[row.pk for row in before])
+        gone = [*formset.deleted_objects, *stored.select_related("asset")]
+        categories.remove_members(category, [row.asset for row in gone])
+        categories.append_members(category, [row.asset for row in members])
+
+    def save_related(self, request: HttpRequest, form: forms.ModelForm, formsets: Any, change: bool) -> None:
+        super().save_related(request, form, formsets, change)
+        if form.cleaned_data.get("add_assets"):
+            categories.append_members(form.instance, form.cleaned_data["add_assets"])
+
+    @display(description="members", ordering="number_of_members")
+    def num_members(self, category: AssetCategory) -> str:
+        return count(category.number_of_members)  # type: ignore[attr-defined]
+
+    @display(description="description")
+    def description_start(self, category: AssetCategory) -> str:
+        return format_html('<span class="msm-clip">{}</span>', category.description or "")

@@ -1,0 +1,182 @@
+"""What the page of one DataNode shows."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.html import format_html
+
+from markets.admin.base import command
+from markets.admin.formatting import (
+    NOTHING,
+    badge,
+    code,
+    count,
+    lines,
+    link,
+    pretty_json,
+    status_badge,
+    utc,
+)
+from markets.admin.freshness import freshness_of
+from markets.admin.node_runs import runs_table
+from markets.admin.tables import Column, Fact, Pages, Table
+from markets.data_nodes.configuration import build_node
+from markets.exceptions import MSMError
+from markets.models import Job, JobStatus, NodeUpdate, UpdateStatistic
+from markets.services.node_runs import RUN_NODE
+
+logger = logging.getLogger(__name__)
+
+RUNS_SHOWN = 20
+SUMMARY_LENGTH = 160  # characters; a list has one line a row
+
+
+@dataclass(frozen=True)
+class NodeScope:
+    """The part of its table that a node fills, and why it cannot be built here, if it cannot."""
+
+    dimensions: Mapping[str, str] = field(default_factory=dict)
+    problem: str = ""
+
+
+def node_scope(update: NodeUpdate) -> NodeScope:
+    """Build the node to ask it; whatever goes wrong is shown before anybody tries to run it."""
+    try:
+        return NodeScope(dict(build_node(update.build_configuration).statistics_scope()))
+    except MSMError as error:
+        return NodeScope(problem=str(error))
+    except Exception as error:  # a user's class may raise anything; the page must open all the same
+        logger.exception("cannot build %s", update)
+        return NodeScope(problem=f"{update.class_name} cannot be built: {type(error).__name__}: {error}")
+
+
+def configuration_summary(configuration: Mapping[str, Any]) -> str:
+    """The plain values of a configuration on one line."""
+    found: list[str] = []
+
+    def collect(item: Any) -> None:
+        if not isinstance(item, Mapping) or "node" in item:
+            return
+        for name, value in item.items():
+            if name == "model":
+                continue
+            if isinstance(value, Mapping):
+                collect(value)
+            elif isinstance(value, list):
+                found.append(f"{name}: {len(value)} items")
+            elif value not in (None, ""):
+                found.append(f"{name}: {value}")
+
+    collect(configuration.get("arguments", {}))
+    text = ", ".join(found)
+    return text if len(text) <= SUMMARY_LENGTH else f"{text[: SUMMARY_LENGTH - 1]}…"
+
+
+def page_of(update: NodeUpdate, scope: NodeScope, request: HttpRequest) -> dict[str, Any]:
+    runs = list(update.runs.all()[:RUNS_SHOWN])
+    unfinished = Job.objects.filter(
+        kind=RUN_NODE,
+        status__in=[JobStatus.QUEUED, JobStatus.RUNNING],
+        arguments__node_update=str(update.uid),
+    ).first()
+    return {
+        "facts": _facts(update, scope),
+        "problem": scope.problem,
+        "progress_url": reverse("admin:job_progress", args=(unfinished.uid,)) if unfinished else "",
+        "statistics": _statistics(update, scope, request),
+        "runs_table": runs_table(runs, empty="It has not run yet. Press Run now, above."),
+        "all_runs_url": f"{reverse('admin:markets_noderun_changelist')}?node_update__id__exact={update.pk}",
+        "latest_run": runs[0] if runs else None,
+        "configuration": pretty_json(update.build_configuration),
+    }
+
+
+def _facts(update: NodeUpdate, scope: NodeScope) -> list[Fact]:
+    now = timezone.now()
+    storage = update.storage
+    last_time = getattr(update, "last_time", None)
+    fresh = freshness_of([update], {update.pk: last_time}, now)[update.pk]
+    last_status = getattr(update, "last_status", None)
+    status = status_badge(last_status, update.runs.model(status=last_status).get_status_display() if last_status else "Never ran")
+    part = ", ".join(f"{name} = {value}" for name, value in scope.dimensions.items())
+    return [
+        Fact("Class", code(update.node_class)),
+        Fact("Table", link(reverse("admin:markets_storagenode_change", args=(storage.pk,)), storage.table_name)),
+        *([Fact("Part of the table", part)] if part else []),
+        *([Fact("Description", storage.description, wide=True)] if storage.description else []),
+        Fact("Frequency", storage.data_frequency_id or NOTHING),
+        Fact("Last run", status),
+        Fact("Last time", format_html("{} {}", utc(last_time), badge(fresh.text, fresh.tone))),
+        Fact("Reads", _nodes(update.dependencies.select_related("storage"), "nothing: it starts a tree")),
+        Fact("Is read by", _nodes(update.dependents.select_related("storage"), "no other DataNode")),
+        Fact("Update hash", code(update.update_hash)),
+        Fact("Run it from a terminal", command(f".venv/bin/python manage.py run_node {_name(update, scope)}"), wide=True),
+    ]
+
+
+def _name(update: NodeUpdate, scope: NodeScope) -> str:
+    return update.storage.identifier if update.storage.identifier and not scope.dimensions else update.update_hash
+
+
+def _nodes(updates: Any, nothing: str) -> Any:
+    rows = list(updates.order_by("storage__identifier", "update_hash")[:50])
+    if not rows:
+        return format_html('<span class="msm-quiet">{}</span>', nothing)
+    return lines(
+        format_html(
+            "{} <span class='msm-quiet'>{}</span>",
+            link(reverse("admin:markets_nodeupdate_change", args=(row.pk,)), row),
+            row.class_name,
+        )
+        for row in rows
+    )
+
+
+def _statistics(update: NodeUpdate, scope: NodeScope, request: HttpRequest) -> Table:
+    dimensions = update.storage.index_names[1:]
+    rows = UpdateStatistic.objects.filter(storage=update.storage).select_related("asset__openfigi_details")
+    for name, value in scope.dimensions.items():
+        rows = rows.filter(**{f"identity__{dimensions.index(name)}": value})
+    wanted = request.GET.get("identity", "").replace("\x00", "").strip()
+    if wanted and dimensions:
+        rows = rows.filter(**{f"identity__{len(dimensions) - 1}__startswith": wanted})
+    pages = Pages(
+        request,
+        rows,
+        prefix="statistics",
+        sorts={"identity": "identity", "first": "first_time_index", "last": "last_time_index", "rows": "row_count"},
+    )
+    return Table(
+        label="Statistics",
+        columns=[
+            *(Column(name.replace("_", " ").capitalize(), sort="identity" if not i else "") for i, name in enumerate(dimensions)),
+            *([] if dimensions else [Column("Table")]),
+            Column("Ticker"),
+            Column("First (UTC)", sort="first"),
+            Column("Last (UTC)", sort="last"),
+            Column("Rows", numeric=True, sort="rows"),
+        ],
+        rows=[_statistic_row(row) for row in pages.items],
+        pages=pages,
+        empty="Nothing begins with that." if wanted else "No rows yet. Press Run now, above.",
+    )
+
+
+def _statistic_row(row: UpdateStatistic) -> list[Any]:
+    parts: list[Any] = list(row.identity) or ["whole table"]
+    details = getattr(row.asset, "openfigi_details", None) if row.asset else None
+    if row.asset is not None:
+        url = reverse("admin:markets_asset_change", args=(row.asset_id,))
+        parts = [link(url, part) if part == row.asset.unique_identifier else part for part in parts]
+    return [
+        *parts,
+        details.ticker if details and details.ticker else "",
+        utc(row.first_time_index, zone=False),
+        utc(row.last_time_index, zone=False),
+        count(row.row_count),
+    ]

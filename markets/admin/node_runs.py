@@ -1,0 +1,113 @@
+"""Runs: what each execution of a DataNode did, and how it ended."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
+from unfold.contrib.filters.admin import ChoicesDropdownFilter
+from unfold.decorators import display
+
+from markets.admin.base import ReadOnlyAdmin
+from markets.admin.formatting import NOTHING, count, duration, link, status_badge, utc
+from markets.admin.tables import Column, Fact, Table
+from markets.models import NodeRun
+
+
+@admin.register(NodeRun)
+class NodeRunAdmin(ReadOnlyAdmin):
+    list_display = ("node", "state", "started", "num_duration", "num_returned", "num_written", "error_start")
+    list_filter = (("status", ChoicesDropdownFilter),)
+    list_select_related = ("node_update__storage",)
+    sortable_by = ()
+    change_form_template = "admin/msm/node_run.html"
+    empty_help = format_html(
+        "No DataNode has run yet. Run one from its page under "
+        '<a class="msm-link" href="/admin/markets/nodeupdate/">DataNodes</a>, or type {}',
+        format_html('<code class="msm-command">{}</code>', ".venv/bin/python manage.py run_node IDENTIFIER"),
+    )
+
+    def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:
+        return lookup == "node_update__id__exact" or super().lookup_allowed(lookup, value, request)
+
+    @display(description="DataNode")
+    def node(self, run: NodeRun) -> str:
+        return str(run.node_update)
+
+    @display(description="status")
+    def state(self, run: NodeRun) -> str:
+        return status_badge(run.status, run.get_status_display())
+
+    @display(description="started (UTC)")
+    def started(self, run: NodeRun) -> str:
+        return utc(run.started_at, zone=False)
+
+    @display(description="took")
+    def num_duration(self, run: NodeRun) -> str:
+        return duration(seconds_of(run))
+
+    @display(description="rows returned")
+    def num_returned(self, run: NodeRun) -> str:
+        return count(run.rows_returned)
+
+    @display(description="rows written")
+    def num_written(self, run: NodeRun) -> str:
+        return count(run.rows_written)
+
+    @display(description="error")
+    def error_start(self, run: NodeRun) -> str:
+        return format_html('<span class="msm-clip" title="{0}">{0}</span>', run.error_message[:300])
+
+    def page_context(self, request: HttpRequest, obj: NodeRun) -> dict[str, Any]:
+        update = obj.node_update
+        return {
+            "facts": [
+                Fact("DataNode", link(reverse("admin:markets_nodeupdate_change", args=(update.pk,)), update)),
+                Fact("Status", status_badge(obj.status, obj.get_status_display())),
+                Fact("Started", utc(obj.started_at)),
+                Fact("Finished", utc(obj.finished_at)),
+                Fact("Took", duration(seconds_of(obj))),
+                Fact("Rows returned", count(obj.rows_returned)),
+                Fact("Rows written", count(obj.rows_written)),
+                Fact("Last time written", utc(obj.last_time_index)),
+                Fact("Job", link(reverse("admin:markets_job_change", args=(obj.job_id,)), obj.job) if obj.job else NOTHING),
+            ],
+            "timings": Table(
+                label="Seconds spent in each step",
+                columns=[Column("Step"), Column("Took", numeric=True)],
+                rows=[(name, duration(seconds)) for name, seconds in obj.timings.items()],
+                empty="Timings are kept when a run ends well.",
+            ),
+            "run": obj,
+        }
+
+
+def seconds_of(run: NodeRun) -> float | None:
+    return (run.finished_at - run.started_at).total_seconds() if run.finished_at else None
+
+
+def runs_table(runs: list[NodeRun], *, empty: Any, with_node: bool = False) -> Table:
+    """Runs, the latest first."""
+    columns = [
+        Column("Started (UTC)"),
+        Column("Status"),
+        Column("Rows written", numeric=True),
+        Column("Took", numeric=True),
+        Column("Error"),
+    ]
+    rows = []
+    for run in runs:
+        started = link(reverse("admin:markets_noderun_change", args=(run.pk,)), utc(run.started_at, zone=False))
+        cells: list[Any] = [
+            started,
+            status_badge(run.status, run.get_status_display()),
+            count(run.rows_written),
+            duration(seconds_of(run)),
+            format_html('<span class="msm-clip" title="{0}">{0}</span>', run.error_message[:300]),
+        ]
+        if with_node:
+            url = reverse("admin:markets_nodeupdate_change", args=(run.node_update_id,))
+            cells.insert(0, format_html('<span class="msm-clip">{}</span>', link(url, run.node_update)))
+        rows.append(cells)
+    return Table(label="Runs", columns=[Column("DataNode"), *columns] if with_node else columns, rows=rows, empty=empty)

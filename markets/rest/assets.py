@@ -1,0 +1,106 @@
+"""REST of assets, with what OpenFIGI says of them."""
+
+from typing import Any
+
+import django_filters as filters
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.exceptions import PermissionDenied
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from markets.models import Asset, OpenFigiDetails
+from markets.rest import parameters
+from markets.rest.base import IF_MATCH, UID, WritableViewSet
+from markets.rest.filters import (
+    Flag,
+    Ordering,
+    RegistryFilters,
+    SearchFilter,
+    TextIn,
+    TypeKey,
+    TypeKeyIn,
+    Uid,
+    identifier_filters,
+)
+from markets.rest.serializers import RegistrySerializer
+from markets.services import assets, deletion
+
+FORCE = "markets.force_delete_public_asset"
+
+
+class OpenFigiDetailsSerializer(RegistrySerializer):
+    class Meta:
+        model = OpenFigiDetails
+        fields = [
+            *("figi", "composite", "share_class", "isin", "ticker", "name", "exchange_code", "security_type"),
+            *("security_type_2", "security_market_sector", "security_description", "unique_id", "unique_id_fut_opt"),
+            *("metadata_text", "updated_at"),
+        ]
+        read_only_fields = fields
+
+
+class AssetSerializer(RegistrySerializer):
+    immutable_fields = ("unique_identifier",)
+    openfigi_details = OpenFigiDetailsSerializer(read_only=True, allow_null=True, default=None)
+
+    class Meta:
+        model = Asset
+        fields = [
+            *("uid", "id", "unique_identifier", "asset_type", "is_custom_by_organization", "openfigi_details"),
+            *("created_at", "updated_at"),
+        ]
+
+
+class AssetFilters(RegistryFilters):
+    unique_identifier = identifier_filters()["unique_identifier"]
+    unique_identifier__in = identifier_filters()["unique_identifier__in"]
+    unique_identifier__contains = identifier_filters()["unique_identifier__contains"]
+    asset_type = TypeKey()
+    asset_type__in = TypeKeyIn(field_name="asset_type")
+    is_custom_by_organization = Flag()
+    categories__uid = Uid(help_text="Members of this category.")
+    figi = filters.CharFilter(field_name="openfigi_details__figi")
+    figi__in = TextIn(field_name="openfigi_details__figi")
+    composite = filters.CharFilter(field_name="openfigi_details__composite")
+    share_class = filters.CharFilter(field_name="openfigi_details__share_class")
+    isin = filters.CharFilter(field_name="openfigi_details__isin")
+    ticker = filters.CharFilter(field_name="openfigi_details__ticker")
+    ticker__in = TextIn(field_name="openfigi_details__ticker")
+    search = SearchFilter("unique_identifier", "openfigi_details__ticker", "openfigi_details__name")
+    ordering = Ordering(fields=["unique_identifier", "asset_type", "created_at", "updated_at"])
+
+
+class AssetViewSet(WritableViewSet):
+    queryset = Asset.objects.select_related("openfigi_details")
+    serializer_class = AssetSerializer
+    filterset_class = AssetFilters
+    name = "asset"
+    query_parameters = {"destroy": ("force",)}
+
+    def perform_creation(self, values: dict[str, Any]) -> Asset:
+        return assets.create_asset(**values)
+
+    def perform_change(self, row: Asset, values: dict[str, Any]) -> Asset:
+        return assets.update_asset(row, **values)
+
+    @extend_schema(
+        parameters=[
+            UID,
+            IF_MATCH,
+            OpenApiParameter(
+                "force", bool, description="Delete an asset of the public master; needs force_delete_public_asset."
+            ),
+        ],
+        responses={204: None},
+    )
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().destroy(request, *args, **kwargs)
+
+    def perform_deletion(self, row: Asset) -> None:
+        force = parameters.flag(self.request, "force")
+        if force and not self.request.user.has_perm(FORCE):
+            raise PermissionDenied(f"force=true needs the permission {FORCE}. Ask an administrator for it.")
+        assets.delete_asset(row, force=force)
+
+    def impact(self, row: Asset) -> deletion.DeleteImpact:
+        return assets.asset_delete_impact(row)

@@ -1,0 +1,163 @@
+"""The base of views: rows addressed by uid, guarded by ETag, written through services."""
+
+import datetime as dt
+import uuid
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from django.db import models, transaction
+from django.db.models import QuerySet
+from django.utils.http import parse_etags
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework import mixins, status
+from rest_framework.decorators import action
+from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+from rest_framework.viewsets import GenericViewSet
+
+from markets.rest.deletion import DeleteImpactSerializer
+from markets.rest.errors import NotFoundResponse, PreconditionFailed
+from markets.rest.parameters import refuse_unknown
+from markets.rest.parsers import Utf8JSONParser
+from markets.rest.schema import MSMAutoSchema
+from markets.services import deletion
+
+IF_MATCH = OpenApiParameter(
+    "If-Match", str, OpenApiParameter.HEADER, description="The ETag of the row as you read it; 412 when it changed."
+)
+UID = OpenApiParameter("uid", uuid.UUID, OpenApiParameter.PATH, description="The row's public identity.")
+
+
+class MSMView(APIView):
+    """What views have in common: UTF-8 JSON in, strict query parameters."""
+
+    parser_classes = [Utf8JSONParser]
+    schema = MSMAutoSchema()
+    query_parameters: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    repeatable_parameters: ClassVar[tuple[str, ...]] = ()
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        super().initial(request, *args, **kwargs)
+        charset = (request.content_type or "").lower().partition("charset=")[2].split(";")[0].strip(" \"'")
+        if charset not in ("", "utf-8", "utf8", "us-ascii"):
+            raise UnsupportedMediaType(charset[:40], detail=f"charset={charset[:40]} is not supported. Send UTF-8.")
+        action_name = getattr(self, "action", None) or ""
+        if not self.is_filtered_list(action_name):
+            refuse_unknown(request, self.query_parameters.get(action_name, ()), repeatable=self.repeatable_parameters)
+
+    def is_filtered_list(self, action_name: str) -> bool:
+        """Whether the action's parameters are checked by its filters instead."""
+        return action_name == "list"
+
+
+class RegistryViewSet(MSMView, mixins.ListModelMixin, GenericViewSet):
+    """Lists and shows rows. `lookup` is by uid; a malformed one names nothing, so it is 404."""
+
+    queryset: QuerySet
+    lookup_field = "uid"
+    lookup_value_regex = "[^/]+"
+    name: ClassVar[str] = "row"
+
+    def get_object(self) -> Any:
+        return self.find(self.get_queryset())
+
+    def find(self, rows: QuerySet) -> Any:
+        text = self.kwargs["uid"]
+        row = None
+        uid = parse_uid(text)
+        if uid is not None:
+            row = rows.filter(uid=uid).first()
+        if row is None:
+            raise NotFoundResponse(f"There is no {self.name} with the uid {text[:60]!r}.")
+        return row
+
+    @extend_schema(parameters=[UID])
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        row = self.get_object()
+        return Response(self.get_serializer(row).data, headers={"ETag": etag(row)})
+
+
+class WritableViewSet(RegistryViewSet):
+    """Adds POST, PUT, PATCH and DELETE. A subclass says with which services in the three `perform` methods."""
+
+    def perform_creation(self, values: dict[str, Any]) -> models.Model:
+        raise NotImplementedError
+
+    def perform_change(self, row: Any, values: dict[str, Any]) -> models.Model:
+        raise NotImplementedError
+
+    def perform_deletion(self, row: Any) -> None:
+        deletion.delete(row)
+
+    def impact(self, row: Any) -> deletion.DeleteImpact:
+        return deletion.delete_impact(row)
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        serializer = self.get_serializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        with transaction.atomic():
+            row = self.perform_creation(dict(serializer.validated_data))
+        return self.answer(row, status.HTTP_201_CREATED)
+
+    @extend_schema(parameters=[UID, IF_MATCH])
+    def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self._change(request, partial=False)
+
+    @extend_schema(parameters=[UID, IF_MATCH])
+    def partial_update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return self._change(request, partial=True)
+
+    def _change(self, request: Request, *, partial: bool) -> Response:
+        data = request.data
+        with transaction.atomic():
+            row = self.locked()
+            serializer = self.get_serializer(self.find(self.get_queryset()), data=data, partial=partial)
+            serializer.is_valid(raise_exception=True)
+            row = self.perform_change(row, dict(serializer.validated_data))
+        return self.answer(row, status.HTTP_200_OK)
+
+    @extend_schema(parameters=[UID, IF_MATCH], responses={204: None})
+    def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        with transaction.atomic():
+            self.perform_deletion(self.locked())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @extend_schema(parameters=[UID], responses=DeleteImpactSerializer)
+    @action(detail=True, methods=["get"], url_path="delete-impact", pagination_class=None, filterset_class=None)
+    def delete_impact(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """What DELETE would take along, and what blocks it. Nothing is deleted."""
+        impact = self.impact(self.get_object())
+        endpoint = request.build_absolute_uri().partition("delete-impact/")[0]
+        return Response(DeleteImpactSerializer(impact, context={"delete_endpoint": endpoint}).data)
+
+    def locked(self) -> Any:
+        """The row, locked for the transaction, once If-Match agrees with it."""
+        row = self.find(self.queryset.model._default_manager.select_for_update(of=("self",)))
+        wanted = self.request.headers.get("If-Match")
+        if wanted is not None and wanted.strip() != "*" and etag(row) not in parse_etags(wanted):
+            raise PreconditionFailed
+        return row
+
+    def answer(self, row: models.Model, code: int) -> Response:
+        shown = self.get_queryset().get(pk=row.pk)
+        headers = {"ETag": etag(shown)}
+        if code == status.HTTP_201_CREATED:
+            headers["Location"] = self.reverse_action("detail", args=[shown.uid])
+        return Response(self.get_serializer(shown).data, status=code, headers=headers)
+
+
+def parse_uid(text: str) -> uuid.UUID | None:
+    """The uid that a text spells in the usual form with dashes, else None."""
+    try:
+        uid = uuid.UUID(text)
+    except ValueError:
+        return None
+    return uid if str(uid) == text.lower() else None
+
+
+def etag(row: Any) -> str:
+    """Names this state of the row: it changes whenever the row does."""
+    since = row.updated_at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    return f'"{row.uid.hex}-{since // dt.timedelta(microseconds=1):x}"'

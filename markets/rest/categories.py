@@ -1,0 +1,121 @@
+"""REST of asset categories and their members."""
+
+from typing import Any
+
+import django_filters as filters
+from django.db import transaction
+from django.db.models import Count, IntegerField, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+from drf_spectacular.utils import extend_schema
+from rest_framework import serializers
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from markets.models import AssetCategory, AssetCategoryMembership
+from markets.rest.base import IF_MATCH, UID, WritableViewSet
+from markets.rest.filters import Ordering, RegistryFilters, SearchFilter, Uid, identifier_filters
+from markets.rest.serializers import MetadataField, RegistrySerializer, StrictSerializer
+from markets.services import categories
+
+MOST_ASSETS = 100_000
+_members = (
+    AssetCategoryMembership.objects.filter(category=OuterRef("pk"))
+    .order_by()
+    .values("category")
+    .annotate(number=Count("pk"))
+    .values("number")
+)
+
+
+class AssetUids(serializers.ListField):
+    child = serializers.UUIDField()
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(max_length=MOST_ASSETS, help_text="Uids of assets.", **options)
+
+
+class CategorySerializer(RegistrySerializer):
+    immutable_fields = ("unique_identifier",)
+    metadata_json = MetadataField()
+    number_of_assets = serializers.IntegerField(read_only=True)
+    assets = AssetUids(
+        write_only=True,
+        required=False,
+    )
+
+    class Meta:
+        model = AssetCategory
+        fields = [
+            *("uid", "id", "unique_identifier", "display_name", "description", "metadata_json", "number_of_assets"),
+            *("assets", "created_at", "updated_at"),
+        ]
+        extra_kwargs = {
+            "unique_identifier": {"required": False, "help_text": "Made of the name when it is left out."},
+        }
+
+
+class CategoryMembersSerializer(StrictSerializer):
+    assets = AssetUids(allow_empty=True)
+
+
+class MembershipChangeSerializer(serializers.Serializer):
+    uid = serializers.UUIDField(source="category.uid", help_text="The category.")
+    added = serializers.IntegerField()
+    kept = serializers.IntegerField()
+    removed = serializers.IntegerField()
+
+
+class CategoryFilters(RegistryFilters):
+    unique_identifier = identifier_filters()["unique_identifier"]
+    unique_identifier__in = identifier_filters()["unique_identifier__in"]
+    unique_identifier__contains = identifier_filters()["unique_identifier__contains"]
+    display_name = filters.CharFilter()
+    assets__uid = Uid(help_text="Categories that this asset belongs to.")
+    search = SearchFilter("unique_identifier", "display_name", "description")
+    ordering = Ordering(fields=["unique_identifier", "display_name", "created_at", "updated_at"])
+
+
+class CategoryViewSet(WritableViewSet):
+    """A category's members are listed by `GET /api/v1/asset/?categories__uid=<uid>`."""
+
+    queryset = AssetCategory.objects.annotate(
+        number_of_assets=Coalesce(Subquery(_members, output_field=IntegerField()), 0)
+    )
+    serializer_class = CategorySerializer
+    filterset_class = CategoryFilters
+    name = "asset category"
+    action_permissions = {
+        "append_assets": ("markets.change_assetcategory",),
+        "remove_assets": ("markets.change_assetcategory",),
+    }
+
+    def perform_creation(self, values: dict[str, Any]) -> AssetCategory:
+        return categories.create_category(**values)
+
+    def perform_change(self, row: AssetCategory, values: dict[str, Any]) -> AssetCategory:
+        return categories.update_category(row, **values)
+
+    @extend_schema(
+        parameters=[UID, IF_MATCH], request=CategoryMembersSerializer, responses={200: MembershipChangeSerializer}
+    )
+    @action(detail=True, methods=["post"], url_path="append-assets", pagination_class=None, filterset_class=None)
+    def append_assets(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Add assets; those that belong already stay. An unknown asset: nothing is added."""
+        return self._change_members(request, categories.append_members)
+
+    @extend_schema(
+        parameters=[UID, IF_MATCH], request=CategoryMembersSerializer, responses={200: MembershipChangeSerializer}
+    )
+    @action(detail=True, methods=["post"], url_path="remove-assets", pagination_class=None, filterset_class=None)
+    def remove_assets(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Remove assets; those that do not belong are left alone. The assets themselves stay."""
+        return self._change_members(request, categories.remove_members)
+
+    def _change_members(self, request: Request, change: Any) -> Response:
+        self.get_object()
+        serializer = CategoryMembersSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        with transaction.atomic():
+            outcome = change(self.locked(), serializer.validated_data["assets"])
+        return Response(MembershipChangeSerializer(outcome).data)

@@ -1,0 +1,233 @@
+"""REST of DataNodes: how fresh they are, their data, statistics and runs, and the request to run one."""
+
+from typing import Any
+
+import django_filters as filters
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.http import StreamingHttpResponse
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
+from rest_framework import serializers, status
+from rest_framework.decorators import action
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.reverse import reverse
+
+from markets.models import NodeRun, NodeUpdate, StorageNode, UpdateStatistic
+from markets.rest import parameters
+from markets.rest.base import RegistryViewSet, etag, parse_uid
+from markets.rest.errors import NotFoundResponse
+from markets.rest.filters import PAGING, Ordering, RegistryFilters, SearchFilter, TextIn
+from markets.rest.frames import (
+    ASSETS,
+    FRAME_NAMES,
+    FRAME_PARAMETERS,
+    FRAME_RESPONSES,
+    REPEATABLE,
+    AnyAccept,
+    FrameRequest,
+    frame_response,
+)
+from markets.rest.jobs import JobSerializer
+from markets.rest.serializers import StrictBooleanField, StrictSerializer
+from markets.services import node_runs
+from markets.services.frames_out import FrameLayout, read_parts
+
+IDENTIFIER = OpenApiParameter(
+    "identifier", str, OpenApiParameter.PATH, description="Published identifier, update hash or uid."
+)
+_latest_run = NodeRun.objects.filter(node_update=OuterRef("pk")).order_by("-id")
+
+
+class NodeRunSerializer(serializers.ModelSerializer):
+    class Meta:
+        model = NodeRun
+        fields = [
+            *("uid", "status", "started_at", "finished_at", "rows_returned", "rows_written", "last_time_index"),
+            *("timings", "error_type", "error_message"),
+        ]
+        read_only_fields = fields
+
+
+class NodeSerializer(serializers.ModelSerializer):
+    identifier = serializers.CharField(source="storage.identifier", allow_null=True)
+    class_name = serializers.CharField()
+    description = serializers.CharField(source="storage.description")
+    data_frequency_id = serializers.CharField(source="storage.data_frequency_id")
+    storage_hash = serializers.CharField(source="storage.storage_hash")
+    table_name = serializers.CharField(source="storage.table_name")
+    index_names = serializers.ListField(child=serializers.CharField(), source="storage.index_names")
+    last_run = serializers.SerializerMethodField()
+    last_time_index = serializers.DateTimeField(allow_null=True, help_text="How far this node has written.")
+
+    class Meta:
+        model = NodeUpdate
+        fields = [
+            *("uid", "identifier", "update_hash", "class_name", "node_class", "description", "data_frequency_id"),
+            *("storage_hash", "table_name", "index_names", "last_run", "last_time_index", "created_at", "updated_at"),
+        ]
+        read_only_fields = fields
+
+    @extend_schema_field(NodeRunSerializer(allow_null=True))
+    def get_last_run(self, update: Any) -> dict[str, Any] | None:
+        return None if update.latest_run is None else NodeRunSerializer(update.latest_run).data
+
+
+class ColumnSerializer(serializers.Serializer):
+    column_name = serializers.CharField()
+    dtype = serializers.CharField()
+    label = serializers.CharField()
+    description = serializers.CharField()
+
+
+class NodeReferenceSerializer(serializers.ModelSerializer):
+    identifier = serializers.CharField(source="storage.identifier", allow_null=True)
+
+    class Meta:
+        model = NodeUpdate
+        fields = ["uid", "identifier", "update_hash"]
+
+
+class NodeDetailSerializer(NodeSerializer):
+    key_columns = serializers.ListField(child=serializers.CharField(), source="storage.key_columns")
+    columns = ColumnSerializer(many=True, source="storage.columns")
+    dependencies = NodeReferenceSerializer(many=True)
+
+    class Meta(NodeSerializer.Meta):
+        fields = [*NodeSerializer.Meta.fields, "key_columns", "columns", "build_configuration", "dependencies"]
+        read_only_fields = fields
+
+
+class StatisticSerializer(serializers.ModelSerializer):
+    identity = serializers.SerializerMethodField(help_text="Dimension → value.")
+
+    class Meta:
+        model = UpdateStatistic
+        fields = ["identity", "first_time_index", "last_time_index", "row_count", "updated_at"]
+
+    @extend_schema_field(serializers.DictField(child=serializers.CharField()))
+    def get_identity(self, row: UpdateStatistic) -> dict[str, str]:
+        return dict(zip(self.context["dimensions"], row.identity, strict=False))
+
+
+class RunRequestSerializer(StrictSerializer):
+    update_tree = StrictBooleanField(default=True, help_text="Update what the node reads first.")
+
+
+class NodeFilters(RegistryFilters):
+    update_hash = filters.CharFilter()
+    identifier = filters.CharFilter(field_name="storage__identifier")
+    identifier__in = TextIn(field_name="storage__identifier")
+    storage_hash = filters.CharFilter(field_name="storage__storage_hash")
+    search = SearchFilter("storage__identifier", "node_class", "storage__description")
+    ordering = Ordering(
+        fields={"storage__identifier": "identifier", "update_hash": "update_hash", "created_at": "created_at"}
+    )
+
+
+class DataNodeViewSet(RegistryViewSet):
+    """A DataNode is addressed by its published identifier, its update hash or its uid."""
+
+    queryset = NodeUpdate.objects.select_related("storage").annotate(
+        latest_run_id=Subquery(_latest_run.values("pk")[:1]),
+        last_time_index=Subquery(_latest_run.exclude(last_time_index=None).values("last_time_index")[:1]),
+    )
+    serializer_class = NodeSerializer
+    filterset_class = NodeFilters
+    lookup_url_kwarg = "identifier"
+    name = "DataNode"
+    query_parameters = {
+        "data": (*FRAME_NAMES, "asset_identifier"),
+        "statistics": (*PAGING, "asset_identifier"),
+        "runs": PAGING,
+    }
+    repeatable_parameters = REPEATABLE
+    action_permissions = {"run": ("markets.view_nodeupdate", "markets.run_nodeupdate")}
+
+    def paginate_queryset(self, queryset: Any) -> Any:
+        page = super().paginate_queryset(queryset)
+        return _with_latest_runs(page) if page and isinstance(page[0], NodeUpdate) else page
+
+    def get_object(self) -> NodeUpdate:
+        found = node_runs.find_node_update(self._identifier())
+        return _with_latest_runs([self.get_queryset().get(pk=found.pk)])[0]
+
+    def get_storage(self) -> StorageNode:
+        """The table that the path names: of an update by uid or hash, or by the published identifier."""
+        text = self._identifier()
+        storage = StorageNode.objects.filter(identifier=text).first()
+        return storage or node_runs.find_node_update(text).storage
+
+    def _identifier(self) -> str:
+        text = self.kwargs["identifier"]
+        if "\x00" in text or len(text) > 255:
+            raise NotFoundResponse(f"No DataNode is named {text[:60]!r}.")
+        uid = parse_uid(text)
+        return str(uid) if uid is not None else text
+
+    @extend_schema(parameters=[IDENTIFIER], responses=NodeDetailSerializer)
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        row = self.get_object()
+        return Response(NodeDetailSerializer(row).data, headers={"ETag": etag(row)})
+
+    @extend_schema(parameters=[IDENTIFIER, *FRAME_PARAMETERS, ASSETS], responses=FRAME_RESPONSES, filters=False)
+    @action(detail=True, methods=["get"], pagination_class=None, content_negotiation_class=AnyAccept)
+    def data(self, request: Request, *args: Any, **kwargs: Any) -> StreamingHttpResponse:
+        """The rows of the node's table, in the order of its index, streamed."""
+        storage = self.get_storage()
+        wanted = FrameRequest.of(request)
+        parts = read_parts(
+            storage,
+            start_date=wanted.start,
+            end_date=wanted.end,
+            dimension_filters=None if wanted.assets is None else {"asset_identifier": wanted.assets},
+            columns=wanted.columns,
+            limit=wanted.limit,
+        )
+        return frame_response(parts, FrameLayout.of(storage, wanted.columns), wanted.format, name=str(storage))
+
+    @extend_schema(parameters=[IDENTIFIER, ASSETS], responses=StatisticSerializer(many=True), filters=False)
+    @action(detail=True, methods=["get"])
+    def statistics(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """How far each identity of the node's table has come."""
+        storage = self.get_storage()
+        rows = UpdateStatistic.objects.filter(storage=storage).order_by("identity")
+        assets = parameters.names(request, "asset_identifier")
+        if assets is not None:
+            rows = _of_assets(rows, storage, assets)
+        page = self.paginate_queryset(rows)
+        context = {"dimensions": storage.index_names[1:]}
+        return self.get_paginated_response(StatisticSerializer(page, many=True, context=context).data)
+
+    @extend_schema(parameters=[IDENTIFIER], responses=NodeRunSerializer(many=True), filters=False)
+    @action(detail=True, methods=["get"])
+    def runs(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """The node's runs, latest first."""
+        rows = NodeRun.objects.filter(node_update=node_runs.find_node_update(self._identifier())).defer("log")
+        return self.get_paginated_response(NodeRunSerializer(self.paginate_queryset(rows), many=True).data)
+
+    @extend_schema(parameters=[IDENTIFIER], request=RunRequestSerializer, responses={202: JobSerializer})
+    @action(detail=True, methods=["post"], pagination_class=None, filterset_class=None)
+    def run(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Ask a worker to run the node. While such a job waits or runs, that job is answered."""
+        update = node_runs.find_node_update(self._identifier())
+        serializer = RunRequestSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        job = node_runs.request_run(update, user=request.user, update_tree=serializer.validated_data["update_tree"])
+        job.refresh_from_db()
+        location = reverse("job-detail", args=[job.uid], request=request)
+        return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED, headers={"Location": location})
+
+
+def _with_latest_runs(updates: list[Any]) -> list[Any]:
+    """The updates, each with `latest_run`, in one query for all of them."""
+    runs = NodeRun.objects.defer("log").in_bulk([row.latest_run_id for row in updates if row.latest_run_id])
+    for row in updates:
+        row.latest_run = runs.get(row.latest_run_id)
+    return updates
+
+
+def _of_assets(rows: QuerySet, storage: StorageNode, assets: list[str]) -> QuerySet:
+    dimensions = storage.index_names[1:]
+    if "asset_identifier" not in dimensions:
+        raise serializers.ValidationError({"asset_identifier": f"{storage} has no dimension asset_identifier."})
+    return rows.filter(**{f"identity__{dimensions.index('asset_identifier')}__in": assets})

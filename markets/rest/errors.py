@@ -1,0 +1,99 @@
+"""Errors over REST: one shape, `{type, errors: [{code, detail, attr}]}`, and a status that says whose turn it is."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.db import DataError, Error, IntegrityError, InterfaceError, OperationalError
+from django.db.models.deletion import ProtectedError, RestrictedError
+from drf_standardized_errors.handler import ExceptionHandler
+from rest_framework import status
+from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
+from rest_framework.response import Response
+
+from markets.exceptions import Conflict, InvalidInput, MSMError, NotFound
+
+logger = logging.getLogger(__name__)
+
+
+class ConflictResponse(APIException):
+    status_code = status.HTTP_409_CONFLICT
+    default_code = "conflict"
+
+
+class NotFoundResponse(APIException):
+    status_code = status.HTTP_404_NOT_FOUND
+    default_code = "not_found"
+
+
+class PreconditionFailed(APIException):
+    status_code = status.HTTP_412_PRECONDITION_FAILED
+    default_code = "precondition_failed"
+    default_detail = (
+        "The row was changed since you read it: If-Match does not name its present ETag. Read it again, then repeat."
+    )
+
+
+class Unavailable(APIException):
+    status_code = status.HTTP_503_SERVICE_UNAVAILABLE
+    default_code = "unavailable"
+    wait = 5
+
+
+class Handler(ExceptionHandler):
+    def convert_known_exceptions(self, exc: Exception) -> Exception:
+        if isinstance(exc, MSMError):
+            return _of_msm(exc)
+        if isinstance(exc, ProtectedError | RestrictedError):
+            return ConflictResponse("The row is used by others. See its delete-impact.", "protected")
+        if isinstance(exc, Error):
+            return _of_database(exc)
+        if isinstance(exc, DjangoValidationError):
+            return ValidationError(exc.messages)
+        return super().convert_known_exceptions(exc)
+
+
+def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
+    return Handler(exc, context).run()  # type: ignore[arg-type]
+
+
+def _of_msm(error: MSMError) -> APIException:
+    text = str(error)
+    if isinstance(error, NotFound):
+        return NotFoundResponse(text, error.code)
+    if isinstance(error, InvalidInput):
+        detail = [ErrorDetail(text, code=error.code)]
+        return ValidationError({error.field: detail} if error.field else detail)
+    if isinstance(error, Conflict):
+        return ConflictResponse(text, error.code)
+    return ValidationError([ErrorDetail(text, code=error.code)])
+
+
+_BY_SQLSTATE: dict[str, Callable[[], APIException]] = {
+    "23505": lambda: ConflictResponse("Another row has this key already.", "duplicate"),
+    "23P01": lambda: ConflictResponse("Another row overlaps with this one.", "duplicate"),
+    "23503": lambda: ConflictResponse("A row that this needs is gone, or another row needs this one.", "protected"),
+    "23514": lambda: ValidationError(["A value breaks a rule of the table."]),
+    "23502": lambda: ValidationError(["A value that is required is null."]),
+    "40001": lambda: ConflictResponse("Another request changed the same rows. Try again.", "try_again"),
+    "40P01": lambda: ConflictResponse("Another request changed the same rows. Try again.", "try_again"),
+    "55P03": lambda: ConflictResponse("Another request holds the row. Try again.", "try_again"),
+}
+
+
+def _of_database(error: Error) -> Exception:
+    cause = error.__cause__
+    state = getattr(cause, "sqlstate", None) or ""
+    if state in _BY_SQLSTATE:
+        logger.warning("a constraint refused a request: %s", error)
+        return _BY_SQLSTATE[state]()
+    if isinstance(error, DataError):
+        logger.warning("the database refused a value: %s", error)
+        return ValidationError(["A value is out of the range that can be stored."])
+    if isinstance(error, IntegrityError):
+        return ConflictResponse("The stored rows forbid this.", "conflict")
+    if isinstance(error, OperationalError | InterfaceError):
+        logger.error("the database is not available: %s", error)
+        return Unavailable("The database is not available. Try again in a moment.")
+    return error

@@ -1,0 +1,219 @@
+"""Assets: made, changed and deleted; and what OpenFIGI says of them."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import Sum
+from django.utils import timezone
+
+from markets.engine.identifiers import figi_fault
+from markets.exceptions import Conflict, InvalidInput, NotFound, ProtectedRow
+from markets.models import Asset, OpenFigiDetails, UpdateStatistic
+from markets.services import deletion
+from markets.services.asset_types import register_asset_type
+from markets.services.values import (
+    UNSET,
+    Unset,
+    Upserted,
+    check_storable,
+    clean_flag,
+    clean_identifier,
+    clean_object,
+    clean_optional_text,
+    given,
+    listed,
+    normalise_type_key,
+)
+
+FIGI_FIELDS = ("figi", "composite", "share_class")
+DETAIL_LENGTHS: Mapping[str, int | None] = {
+    field.name: field.max_length
+    for field in OpenFigiDetails._meta.concrete_fields
+    if field.name not in ("asset", "updated_at", "raw_payload")
+}
+
+
+@transaction.atomic
+def create_asset(
+    *, unique_identifier: str, asset_type: str | None = None, is_custom_by_organization: bool = True
+) -> Asset:
+    """A new asset. Raises Conflict when the identifier is taken. A type that nobody described is registered."""
+    saved = _insert(unique_identifier, asset_type, is_custom_by_organization)
+    if not saved.created:
+        raise Conflict(
+            f"An asset {saved.row.unique_identifier!r} exists already. Change that one, or choose another identifier."
+        )
+    return saved.row
+
+
+@transaction.atomic
+def upsert_asset(
+    *,
+    unique_identifier: str,
+    asset_type: str | Unset | None = UNSET,
+    is_custom_by_organization: bool | Unset = UNSET,
+) -> Upserted[Asset]:
+    """Create the asset (custom unless told), or change the fields that are given; `asset_type=None` clears the type."""
+    saved = _insert(
+        unique_identifier,
+        None if isinstance(asset_type, Unset) else asset_type,
+        True if isinstance(is_custom_by_organization, Unset) else is_custom_by_organization,
+    )
+    if saved.created:
+        return saved
+    fields = given(asset_type=asset_type, is_custom_by_organization=is_custom_by_organization)
+    return Upserted(_change(saved.row, fields), created=False)
+
+
+@transaction.atomic
+def update_asset(
+    asset: Asset,
+    *,
+    asset_type: str | Unset | None = UNSET,
+    is_custom_by_organization: bool | Unset = UNSET,
+) -> Asset:
+    """Change the fields that are given. The identifier never changes."""
+    return _change(asset, given(asset_type=asset_type, is_custom_by_organization=is_custom_by_organization))
+
+
+def asset_delete_impact(asset: Asset) -> deletion.DeleteImpact:
+    """What deleting the asset would take along, and what keeps it."""
+    refusals = [] if asset.is_custom_by_organization else [_public_refusal()]
+    return deletion.delete_impact(asset, refusals=refusals)
+
+
+@transaction.atomic
+def delete_asset(asset: Asset, *, force: bool = False) -> None:
+    """Delete an asset with its details and memberships.
+
+    Raises ProtectedRow, and deletes nothing, when it has data in any table, when another row needs it, or, unless
+    `force`, when it belongs to the public master.
+    """
+    locked = Asset.objects.select_for_update().filter(pk=asset.pk).first()
+    if locked is None:
+        raise NotFound(f"The asset {asset} is deleted already.")
+    tables = tables_with_data(locked)
+    if tables:
+        raise ProtectedRow(
+            f"{locked} has data in {listed(f'{name} ({rows:,} rows)' for name, rows in tables.items())}. An asset with "
+            "data is kept; remove it from its categories instead."
+        )
+    if not locked.is_custom_by_organization and not force:
+        raise ProtectedRow(f"{locked} cannot be deleted: {_public_refusal()}.")
+    deletion.delete(locked)
+
+
+def tables_with_data(asset: Asset) -> dict[str, int]:
+    """Table → number of rows, of the tables that hold rows of this asset."""
+    rows = (
+        UpdateStatistic.objects.filter(asset=asset)
+        .values_list("storage__identifier", "storage__table_name")
+        .annotate(rows=Sum("row_count"))
+        .order_by("storage__table_name")
+    )
+    return {identifier or table: count for identifier, table, count in rows}
+
+
+@transaction.atomic
+def set_openfigi_details(asset: Asset, **fields: Any) -> OpenFigiDetails:
+    """Write what OpenFIGI says of an asset; fields that are not given keep their value, None clears one.
+
+    Raises InvalidInput for an unknown field, a wrong FIGI or a text that is too long, Conflict when the FIGI belongs to
+    another asset.
+    """
+    cleaned = _clean_details(fields)
+    Asset.objects.select_for_update().get(pk=asset.pk)
+    figi = cleaned.get("figi")
+    if figi is not None:
+        owner = OpenFigiDetails.objects.filter(figi=figi).exclude(asset=asset).select_related("asset").first()
+        if owner is not None:
+            raise Conflict(f"The FIGI {figi} belongs to the asset {owner.asset}. One FIGI names one asset.")
+    try:
+        with transaction.atomic():
+            details, _ = OpenFigiDetails.objects.update_or_create(asset=asset, defaults=cleaned)
+    except IntegrityError as error:
+        raise Conflict(f"The FIGI {figi} was given to another asset meanwhile.") from error
+    _touch(asset)
+    return details
+
+
+@transaction.atomic
+def clear_openfigi_details(asset: Asset) -> bool:
+    """Remove the details; returns whether there were any."""
+    deleted, _ = OpenFigiDetails.objects.filter(asset=asset).delete()
+    if deleted:
+        _touch(asset)
+    return bool(deleted)
+
+
+def clean_figi(value: object, *, field: str = "figi") -> str | None:
+    """A FIGI, upper-case and with a right check digit, or None."""
+    text = clean_optional_text(value, field=field)
+    if text is None:
+        return None
+    fault = figi_fault(text.upper())
+    if fault is not None:
+        raise InvalidInput(f"{field}={text[:40]!r} is no FIGI: {fault}. An example: BBG000B9XRY4.", field=field)
+    return text.upper()
+
+
+def _clean_details(fields: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = set(fields) - set(DETAIL_LENGTHS) - {"raw_payload"}
+    if unknown:
+        raise InvalidInput(
+            f"OpenFIGI details have no field {listed(sorted(unknown))}. They have {', '.join(DETAIL_LENGTHS)}.",
+            field=sorted(unknown)[0],
+        )
+    cleaned: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name in FIGI_FIELDS:
+            cleaned[name] = clean_figi(value, field=name)
+        elif name == "raw_payload":
+            cleaned[name] = clean_object(value, field=name)
+        elif name == "metadata_text" and isinstance(value, str):
+            check_storable(value, field=name)
+            cleaned[name] = value
+        else:
+            cleaned[name] = clean_optional_text(value, field=name, longest=DETAIL_LENGTHS[name])
+    return cleaned
+
+
+def _insert(unique_identifier: object, asset_type: str | None, is_custom: object) -> Upserted[Asset]:
+    """The stored asset, locked, and whether this call made it. Concurrent callers end with one row."""
+    identifier = clean_identifier(unique_identifier)
+    custom = clean_flag(is_custom, field="is_custom_by_organization")
+    key = normalise_type_key(asset_type, field="asset_type")
+    candidate = Asset(unique_identifier=identifier, asset_type=key, is_custom_by_organization=custom)
+    Asset.objects.bulk_create([candidate], ignore_conflicts=True)
+    stored = Asset.objects.select_for_update().get(unique_identifier=identifier)
+    created = stored.uid == candidate.uid
+    if created:
+        register_asset_type(key)
+    return Upserted(stored, created)
+
+
+def _change(asset: Asset, fields: dict[str, Any]) -> Asset:
+    if "asset_type" in fields:
+        fields["asset_type"] = register_asset_type(fields["asset_type"])
+    if "is_custom_by_organization" in fields:
+        clean_flag(fields["is_custom_by_organization"], field="is_custom_by_organization")
+    changed = {name: value for name, value in fields.items() if getattr(asset, name) != value}
+    if changed:
+        for name, value in changed.items():
+            setattr(asset, name, value)
+        asset.updated_at = timezone.now()
+        asset.save(update_fields=[*changed, "updated_at"])
+    return asset
+
+
+def _touch(asset: Asset) -> None:
+    asset.updated_at = timezone.now()
+    Asset.objects.filter(pk=asset.pk).update(updated_at=asset.updated_at)
+
+
+def _public_refusal() -> str:
+    return (
+        "it belongs to the public master; only a person with the permission force_delete_public_asset may delete it, "
+        "with force=true"
+    )

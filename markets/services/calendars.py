@@ -1,0 +1,333 @@
+"""Calendars: their horizon, and their sessions made from a market's rules."""
+
+import datetime as dt
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from django.db import transaction
+from django.utils import timezone as clock
+
+from markets.data_nodes.sessions import Sessions
+from markets.exceptions import Conflict, InvalidInput, NotFound
+from markets.models import Calendar, CalendarSession
+from markets.services.market_calendars import SOURCE, MarketSession, is_time_zone, market_schedule
+from markets.services.values import (
+    UNSET,
+    Unset,
+    Upserted,
+    clean_date,
+    clean_identifier,
+    clean_instant,
+    clean_object,
+    clean_optional_text,
+    clean_text,
+    given,
+    listed,
+)
+
+SESSION_FIELDS = ("opens_at", "closes_at", "break_starts_at", "break_ends_at", "is_early_close")
+
+
+@dataclass(frozen=True)
+class Materialised:
+    """A calendar made from a market's rules, and what changed in its sessions."""
+
+    calendar: Calendar
+    created: bool
+    added: int
+    changed: int
+    removed: int
+    kept: int
+
+
+def create_from_pandas_calendar(
+    *,
+    source_identifier: str,
+    unique_identifier: str,
+    display_name: str,
+    valid_from: dt.date | str,
+    valid_to: dt.date | str,
+    calendar_type: str = "TRADING",
+    timezone: str | None = None,
+    session_label: str = "regular",
+    metadata_json: dict | Unset | None = UNSET,
+) -> Materialised:
+    """Make or renew a calendar and its sessions from pandas_market_calendars; all or nothing.
+
+    Everything is computed and checked before the first write. Doing it again changes nothing; a session of this label
+    that the market no longer has is deleted, and so is every session outside the new horizon. A range without any
+    session gives a calendar without sessions. Raises InvalidInput; Conflict when a date already has a primary session
+    under another label.
+    """
+    source = clean_text(source_identifier, field="source_identifier", longest=255)
+    label = clean_text(session_label, field="session_label", longest=64)
+    fields = _cleaned(
+        **given(
+            display_name=display_name,
+            calendar_type=calendar_type,
+            valid_from=valid_from,
+            valid_to=valid_to,
+            metadata_json=metadata_json,
+            **({} if timezone is None else {"timezone": timezone}),
+        )
+    )
+    _check_horizon(fields["valid_from"], fields["valid_to"])
+    identifier = clean_identifier(unique_identifier)
+    schedule = market_schedule(source, valid_from=fields["valid_from"], valid_to=fields["valid_to"])
+    fields |= {"source": SOURCE, "source_identifier": source}
+    fields.setdefault("timezone", schedule.timezone)
+    with transaction.atomic():
+        saved = _insert(identifier, fields)
+        calendar = saved.row if saved.created else _change(saved.row, fields)
+        return _materialise(calendar, label, schedule.sessions, created=saved.created)
+
+
+@transaction.atomic
+def create_calendar(
+    *,
+    unique_identifier: str,
+    display_name: str,
+    valid_from: dt.date | str,
+    valid_to: dt.date | str,
+    calendar_type: str = "TRADING",
+    timezone: str = "UTC",
+    source: str | None = None,
+    source_identifier: str | None = None,
+    metadata_json: dict | None = None,
+) -> Calendar:
+    """A new calendar without sessions. Raises Conflict when the identifier is taken."""
+    fields = _cleaned(
+        display_name=display_name,
+        valid_from=valid_from,
+        valid_to=valid_to,
+        calendar_type=calendar_type,
+        timezone=timezone,
+        source=source,
+        source_identifier=source_identifier,
+        metadata_json=metadata_json,
+    )
+    _check_horizon(fields["valid_from"], fields["valid_to"])
+    saved = _insert(clean_identifier(unique_identifier), fields)
+    if not saved.created:
+        raise Conflict(
+            f"A calendar {saved.row.unique_identifier!r} exists already. Change that one, or choose another identifier."
+        )
+    return saved.row
+
+
+@transaction.atomic
+def update_calendar(calendar: Calendar, **fields: Any) -> Calendar:
+    """Change the fields that are given (all but the identifier).
+
+    Raises Conflict when stored sessions would lie outside the new horizon.
+    """
+    changeable = {field.name for field in Calendar._meta.concrete_fields} - {
+        *("id", "uid", "unique_identifier", "created_at", "updated_at")
+    }
+    unknown = sorted(set(fields) - changeable)
+    if unknown:
+        raise InvalidInput(f"A calendar has no changeable field {listed(unknown)}.", field=unknown[0])
+    cleaned = _cleaned(**given(**fields))
+    first = cleaned.get("valid_from", calendar.valid_from)
+    last = cleaned.get("valid_to", calendar.valid_to)
+    _check_horizon(first, last)
+    outside = list(calendar.sessions.exclude(local_date__range=(first, last)).values_list("local_date", flat=True)[:1])
+    if outside:
+        raise Conflict(
+            f"{calendar} has a session on {outside[0]}, outside of {first} to {last}. Delete it first, or make the "
+            "calendar anew from its market."
+        )
+    return _change(calendar, cleaned)
+
+
+@transaction.atomic
+def upsert_session(
+    calendar: Calendar,
+    *,
+    local_date: dt.date | str,
+    opens_at: dt.datetime,
+    closes_at: dt.datetime,
+    session_label: str = "regular",
+    break_starts_at: dt.datetime | None = None,
+    break_ends_at: dt.datetime | None = None,
+    is_early_close: bool = False,
+    is_primary: bool = True,
+    metadata_json: dict | Unset | None = UNSET,
+) -> Upserted[CalendarSession]:
+    """Write one session by hand; its key is the date and the label. Times are aware; the date lies in the horizon."""
+    day = clean_date(local_date, field="local_date")
+    label = clean_text(session_label, field="session_label", longest=64)
+    _lock(calendar)
+    if not calendar.valid_from <= day <= calendar.valid_to:
+        raise InvalidInput(
+            f"local_date={day} lies outside of {calendar}'s horizon, {calendar.valid_from} to {calendar.valid_to}. "
+            "Extend the calendar first.",
+            field="local_date",
+        )
+    values: dict[str, Any] = {
+        **_session_times(opens_at, closes_at, break_starts_at, break_ends_at),
+        "is_early_close": is_early_close,
+        "is_primary": is_primary,
+    }
+    if not isinstance(metadata_json, Unset):
+        values["metadata_json"] = clean_object(metadata_json, field="metadata_json")
+    if is_primary:
+        _refuse_second_primary(calendar, label, [day])
+    row, created = CalendarSession.objects.update_or_create(
+        calendar=calendar, local_date=day, session_label=label, defaults=values
+    )
+    _touch(calendar)
+    return Upserted(row, created)
+
+
+@transaction.atomic
+def delete_session(calendar: Calendar, *, local_date: dt.date | str, session_label: str = "regular") -> None:
+    """Delete one session. Raises NotFound when there is none under this date and label."""
+    day = clean_date(local_date, field="local_date")
+    label = clean_text(session_label, field="session_label", longest=64)
+    _lock(calendar)
+    deleted, _ = CalendarSession.objects.filter(calendar=calendar, local_date=day, session_label=label).delete()
+    if not deleted:
+        raise NotFound(f"{calendar} has no session {label!r} on {day}.")
+    _touch(calendar)
+
+
+def sessions_between(
+    calendar: Calendar, start: dt.date | dt.datetime | None = None, end: dt.date | dt.datetime | None = None
+) -> Sessions:
+    """The primary sessions from start to end, both included, in order; one query.
+
+    A date bounds the local date, an aware datetime the close; None is unbounded.
+    """
+    rows = CalendarSession.objects.filter(calendar=calendar, is_primary=True)
+    for bound, operand, name in ((start, "gte", "start"), (end, "lte", "end")):
+        if isinstance(bound, dt.datetime):
+            rows = rows.filter(**{f"closes_at__{operand}": clean_instant(bound, field=name)})
+        elif bound is not None:
+            rows = rows.filter(**{f"local_date__{operand}": bound})
+    found = list(rows.order_by("closes_at").values_list("opens_at", "closes_at", "local_date"))
+    return Sessions(
+        calendar=calendar.unique_identifier,
+        opens=_nanoseconds(row[0] for row in found),
+        closes=_nanoseconds(row[1] for row in found),
+        dates=np.array([row[2] for row in found], dtype="datetime64[D]"),
+    )
+
+
+def _nanoseconds(instants: Iterable[dt.datetime]) -> np.ndarray:
+    return np.array([item.replace(tzinfo=None) for item in instants], dtype="datetime64[us]").astype(np.int64) * 1_000
+
+
+def _materialise(calendar: Calendar, label: str, wanted: list[MarketSession], *, created: bool) -> Materialised:
+    outside, _ = calendar.sessions.exclude(local_date__range=(calendar.valid_from, calendar.valid_to)).delete()
+    _refuse_second_primary(calendar, label, [session.local_date for session in wanted])
+    stored = {row.local_date: row for row in calendar.sessions.filter(session_label=label)}
+    new, changed = [], []
+    for session in wanted:
+        values = {name: getattr(session, name) for name in SESSION_FIELDS}
+        row = stored.pop(session.local_date, None)
+        if row is None:
+            new.append(CalendarSession(calendar=calendar, local_date=session.local_date, session_label=label, **values))
+        elif any(getattr(row, name) != value for name, value in values.items()) or not row.is_primary:
+            for name, value in values.items():
+                setattr(row, name, value)
+            row.is_primary, row.updated_at = True, clock.now()
+            changed.append(row)
+    if stored:
+        CalendarSession.objects.filter(pk__in=[row.pk for row in stored.values()]).delete()
+    CalendarSession.objects.bulk_create(new, batch_size=5_000)
+    CalendarSession.objects.bulk_update(changed, [*SESSION_FIELDS, "is_primary", "updated_at"], batch_size=1_000)
+    removed = outside + len(stored)
+    if new or changed or removed:
+        _touch(calendar)
+    kept = len(wanted) - len(new) - len(changed)
+    return Materialised(calendar, created, added=len(new), changed=len(changed), removed=removed, kept=kept)
+
+
+def _session_times(opens_at: object, closes_at: object, break_starts_at: object, break_ends_at: object) -> dict:
+    opens, closes = clean_instant(opens_at, field="opens_at"), clean_instant(closes_at, field="closes_at")
+    if closes <= opens:
+        raise InvalidInput(
+            f"closes_at={closes.isoformat()} is not after opens_at={opens.isoformat()}.", field="closes_at"
+        )
+    if (break_starts_at is None) != (break_ends_at is None):
+        raise InvalidInput(
+            "A break has both a start and an end. Give break_starts_at and break_ends_at, or neither.",
+            field="break_ends_at" if break_ends_at is None else "break_starts_at",
+        )
+    starts = ends = None
+    if break_starts_at is not None:
+        starts = clean_instant(break_starts_at, field="break_starts_at")
+        ends = clean_instant(break_ends_at, field="break_ends_at")
+        if not opens < starts < ends < closes:
+            raise InvalidInput(
+                f"The break from {starts.isoformat()} to {ends.isoformat()} does not lie inside the session.",
+                field="break_starts_at",
+            )
+    return {"opens_at": opens, "closes_at": closes, "break_starts_at": starts, "break_ends_at": ends}
+
+
+def _refuse_second_primary(calendar: Calendar, label: str, days: list[dt.date]) -> None:
+    others = calendar.sessions.filter(is_primary=True).exclude(session_label=label)
+    clash = others.filter(local_date__in=days).values_list("local_date", "session_label").first()
+    if clash is not None:
+        raise Conflict(
+            f"{calendar} already has the primary session {clash[1]!r} on {clash[0]}. Make that one not primary, or "
+            f"use its label instead of {label!r}."
+        )
+
+
+def _check_horizon(first: dt.date, last: dt.date) -> None:
+    if last < first:
+        raise InvalidInput(f"valid_to={last} is before valid_from={first}. Swap them.", field="valid_to")
+
+
+def _cleaned(**fields: Any) -> dict[str, Any]:
+    cleaned: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name in ("valid_from", "valid_to"):
+            cleaned[name] = clean_date(value, field=name)
+        elif name == "calendar_type":
+            cleaned[name] = "_".join(clean_text(value, field=name, longest=64).upper().split())
+        elif name == "timezone":
+            cleaned[name] = clean_text(value, field=name, longest=64)
+            if not is_time_zone(cleaned[name]):
+                raise InvalidInput(
+                    f"timezone={cleaned[name]!r} is no IANA time zone. Examples: UTC, America/New_York.", field=name
+                )
+        elif name == "metadata_json":
+            cleaned[name] = clean_object(value, field=name)
+        elif name == "display_name":
+            cleaned[name] = clean_text(value, field=name, longest=255)
+        else:
+            cleaned[name] = clean_optional_text(value, field=name, longest=128 if name == "source" else 255)
+    return cleaned
+
+
+def _insert(identifier: str, fields: dict[str, Any]) -> Upserted[Calendar]:
+    candidate = Calendar(unique_identifier=identifier, **fields)
+    Calendar.objects.bulk_create([candidate], ignore_conflicts=True)
+    stored = Calendar.objects.select_for_update().get(unique_identifier=identifier)
+    return Upserted(stored, created=stored.uid == candidate.uid)
+
+
+def _change(calendar: Calendar, fields: dict[str, Any]) -> Calendar:
+    changed = {name: value for name, value in fields.items() if getattr(calendar, name) != value}
+    if changed:
+        for name, value in changed.items():
+            setattr(calendar, name, value)
+        calendar.updated_at = clock.now()
+        calendar.save(update_fields=[*changed, "updated_at"])
+    return calendar
+
+
+def _lock(calendar: Calendar) -> None:
+    if Calendar.objects.select_for_update().filter(pk=calendar.pk).first() is None:
+        raise NotFound(f"The calendar {calendar} is deleted.")
+
+
+def _touch(calendar: Calendar) -> None:
+    calendar.updated_at = clock.now()
+    Calendar.objects.filter(pk=calendar.pk).update(updated_at=calendar.updated_at)

@@ -1,0 +1,243 @@
+"""Asset categories: named universes; their members are added, removed and replaced as a set, all or nothing."""
+
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from markets.exceptions import Conflict, InvalidInput, NotFound, UnknownIdentifiers
+from markets.models import Asset, AssetCategory, AssetCategoryMembership
+from markets.services.values import (
+    LARGEST_ID,
+    UNSET,
+    Unset,
+    Upserted,
+    as_uid,
+    check_storable,
+    clean_identifier,
+    clean_object,
+    clean_optional_text,
+    clean_text,
+    given,
+)
+
+Member = Asset | uuid.UUID | str | int
+
+
+@dataclass(frozen=True)
+class MembershipChange:
+    """What a change of members did, in numbers of assets."""
+
+    category: AssetCategory
+    added: int
+    kept: int
+    removed: int
+
+
+@transaction.atomic
+def create_category(
+    *,
+    display_name: str,
+    unique_identifier: str | None = None,
+    description: str | None = None,
+    metadata_json: dict | None = None,
+    assets: Iterable[Member] | None = None,
+) -> AssetCategory:
+    """A new category. Without an identifier one is made of the name: crypto_core, crypto_core_2, …
+
+    Raises Conflict when the identifier is taken, UnknownIdentifiers for unknown assets; then nothing was written.
+    """
+    fields = _cleaned(display_name=display_name, description=description, metadata_json=metadata_json)
+    if unique_identifier is None:
+        category = _insert_under_free_identifier(fields)
+    else:
+        saved = _insert(clean_identifier(unique_identifier), fields)
+        if not saved.created:
+            raise Conflict(
+                f"A category {saved.row.unique_identifier!r} exists already. Change that one, or choose another "
+                "identifier."
+            )
+        category = saved.row
+    if assets is not None:
+        replace_members(category, assets)
+    return category
+
+
+@transaction.atomic
+def get_or_create_category(
+    *, unique_identifier: str, display_name: str, description: str | None = None
+) -> Upserted[AssetCategory]:
+    """The category with this identifier as it is stored, or a new one."""
+    fields = _cleaned(display_name=display_name, description=description)
+    return _insert(clean_identifier(unique_identifier), fields)
+
+
+@transaction.atomic
+def upsert_category(
+    *,
+    unique_identifier: str,
+    display_name: str | Unset = UNSET,
+    description: str | Unset | None = UNSET,
+    metadata_json: dict | Unset | None = UNSET,
+) -> Upserted[AssetCategory]:
+    """Create the category (named as its identifier unless told), or change the fields that are given."""
+    identifier = clean_identifier(unique_identifier)
+    fields = _cleaned(**given(display_name=display_name, description=description, metadata_json=metadata_json))
+    saved = _insert(identifier, {"display_name": identifier, **fields})
+    return saved if saved.created else Upserted(_change(saved.row, fields), created=False)
+
+
+@transaction.atomic
+def update_category(
+    category: AssetCategory,
+    *,
+    display_name: str | Unset = UNSET,
+    description: str | Unset | None = UNSET,
+    metadata_json: dict | Unset | None = UNSET,
+    assets: Iterable[Member] | Unset = UNSET,
+) -> AssetCategory:
+    """Change the fields that are given. `assets` replaces all members; the identifier never changes."""
+    fields = _cleaned(**given(display_name=display_name, description=description, metadata_json=metadata_json))
+    _change(category, fields)
+    if not isinstance(assets, Unset):
+        replace_members(category, assets)
+    return category
+
+
+def append_members(category: AssetCategory, assets: Iterable[Member]) -> MembershipChange:
+    """Add assets; those that belong already are kept as they are."""
+    return _change_members(category, assets, add=True, remove="none")
+
+
+def remove_members(category: AssetCategory, assets: Iterable[Member]) -> MembershipChange:
+    """Remove assets; those that do not belong are left alone."""
+    return _change_members(category, assets, add=False, remove="named")
+
+
+def replace_members(category: AssetCategory, assets: Iterable[Member]) -> MembershipChange:
+    """Make these assets, and no others, the members; an empty list empties the category."""
+    return _change_members(category, assets, add=True, remove="others")
+
+
+@transaction.atomic
+def _change_members(category: AssetCategory, assets: Iterable[Member], *, add: bool, remove: str) -> MembershipChange:
+    if AssetCategory.objects.select_for_update().filter(pk=category.pk).first() is None:
+        raise NotFound(f"The category {category.unique_identifier} is deleted.")
+    named = resolve_assets(assets)
+    memberships = AssetCategoryMembership.objects.filter(category=category)
+    members = set(memberships.values_list("asset_id", flat=True))
+    wanted = dict.fromkeys(named)
+    new = [asset_id for asset_id in wanted if asset_id not in members] if add else []
+    gone = {"none": set(), "named": members & set(wanted), "others": members - set(wanted)}[remove]
+    if gone:
+        memberships.filter(asset_id__in=gone).delete()
+    AssetCategoryMembership.objects.bulk_create(
+        [AssetCategoryMembership(category=category, asset_id=asset_id) for asset_id in new], batch_size=5_000
+    )
+    if new or gone:
+        category.updated_at = timezone.now()
+        AssetCategory.objects.filter(pk=category.pk).update(updated_at=category.updated_at)
+    return MembershipChange(category, added=len(new), kept=len(members) - len(gone), removed=len(gone))
+
+
+def resolve_assets(assets: Iterable[Member]) -> list[int]:
+    """The ids of assets named by row, id, uid or identifier, each once, in their order; one query.
+
+    Raises UnknownIdentifiers listing every one that names no asset, InvalidInput for a value of another kind.
+    """
+    if isinstance(assets, str | bytes | Asset | uuid.UUID):
+        raise InvalidInput("assets must be a list of assets, uids or identifiers.", field="assets")
+    keys = [_member_key(item, position) for position, item in enumerate(assets)]
+    by_kind: dict[str, list[Any]] = {"id": [], "uid": [], "unique_identifier": []}
+    for kind, value in dict.fromkeys(keys):
+        by_kind[kind].append(value)
+    if not keys:
+        return []
+    condition = Q()
+    for kind, values in by_kind.items():
+        if values:
+            condition |= Q(**{f"{kind}__in": values})
+    known: dict[tuple[str, Any], int] = {}
+    for pk, uid, identifier in Asset.objects.filter(condition).values_list("pk", "uid", "unique_identifier"):
+        known[("id", pk)] = known[("uid", uid)] = known[("unique_identifier", identifier)] = pk
+    missing = [str(value) for kind, value in keys if (kind, value) not in known]
+    if missing:
+        error = UnknownIdentifiers(missing, remedy="Register them first; nothing was changed.")
+        error.field = "assets"
+        raise error
+    return list(dict.fromkeys(known[key] for key in keys))
+
+
+def _member_key(item: object, position: int) -> tuple[str, Any]:
+    if isinstance(item, Asset):
+        return "id", item.pk
+    if isinstance(item, int) and not isinstance(item, bool):
+        if not 0 < item <= LARGEST_ID:
+            raise InvalidInput(f"assets[{position}] is no id of an asset.", field="assets")
+        return "id", item
+    uid = as_uid(item)
+    if uid is not None:
+        return "uid", uid
+    if isinstance(item, str) and item.strip():
+        check_storable(item, field="assets")
+        return "unique_identifier", item
+    raise InvalidInput(f"assets[{position}] is neither an asset nor a uid, an id or an identifier.", field="assets")
+
+
+def slug(display_name: str) -> str:
+    """An identifier made of a name: S&P 500 → s_p_500, 500 largest → t_500_largest."""
+    text = re.sub(r"[^a-z0-9]+", "_", display_name.lower()).strip("_")[:240] or "asset_category"
+    return f"t_{text}" if text[0].isdigit() else text
+
+
+def _insert_under_free_identifier(fields: dict[str, Any]) -> AssetCategory:
+    base = slug(fields["display_name"])
+    taken = set(
+        AssetCategory.objects.filter(unique_identifier__startswith=base).values_list("unique_identifier", flat=True)
+    )
+    number = 1
+    while True:
+        identifier = base if number == 1 else f"{base}_{number}"
+        if identifier not in taken:
+            saved = _insert(identifier, fields)
+            if saved.created:
+                return saved.row
+        number += 1
+
+
+def _insert(identifier: str, fields: dict[str, Any]) -> Upserted[AssetCategory]:
+    candidate = AssetCategory(unique_identifier=identifier, **fields)
+    AssetCategory.objects.bulk_create([candidate], ignore_conflicts=True)
+    stored = AssetCategory.objects.select_for_update().get(unique_identifier=identifier)
+    return Upserted(stored, created=stored.uid == candidate.uid)
+
+
+def _cleaned(**fields: Any) -> dict[str, Any]:
+    cleaned = dict(fields)
+    if "display_name" in fields:
+        cleaned["display_name"] = " ".join(clean_text(fields["display_name"], field="display_name").split())
+        clean_text(cleaned["display_name"], field="display_name", longest=255)
+    if "description" in fields:
+        cleaned["description"] = clean_optional_text(fields["description"], field="description")
+    if "metadata_json" in fields:
+        cleaned["metadata_json"] = clean_object(fields["metadata_json"], field="metadata_json")
+    return cleaned
+
+
+def _change(category: AssetCategory, fields: dict[str, Any]) -> AssetCategory:
+    if fields:
+        for name, value in fields.items():
+            setattr(category, name, value)
+        category.updated_at = timezone.now()
+        category.save(update_fields=[*fields, "updated_at"])
+    return category
+
+
+def members_of(category: AssetCategory) -> Sequence[Asset]:
+    """All members, in the order of their identifiers."""
+    return list(Asset.objects.filter(category_memberships__category=category))

@@ -1,0 +1,248 @@
+"""Assets, their types, their OpenFIGI details, and the categories that collect them."""
+
+import uuid
+from collections.abc import Iterable
+from typing import Any, Self
+
+from django.db import transaction
+from django.db.models import F
+
+from markets.exceptions import InvalidInput
+from markets.models import Asset as AssetModel
+from markets.models import AssetCategory as AssetCategoryModel
+from markets.models import AssetCategoryMembership as MembershipModel
+from markets.models import AssetType as AssetTypeModel
+from markets.models import OpenFigiDetails as OpenFigiDetailsModel
+from markets.services import asset_types, assets, categories
+from markets.services.values import UNSET, normalise_type_key
+from msm.api.rows import Row
+from msm.runtime import attached
+
+
+class AssetType(Row):
+    __model__ = AssetTypeModel
+    __required_tables__ = ("AssetType",)
+
+    asset_type: str
+    display_name: str | None
+    description: str | None
+    metadata_json: dict[str, Any] | None
+
+    @classmethod
+    def upsert(
+        cls,
+        *,
+        asset_type: str,
+        display_name: Any = UNSET,
+        description: Any = UNSET,
+        metadata_json: Any = UNSET,
+    ) -> Self:
+        """Make the type, or change what is given; omitted keeps, None clears."""
+        cls._rows()
+        saved = asset_types.upsert_asset_type(
+            asset_type=asset_type, display_name=display_name, description=description, metadata_json=metadata_json
+        )
+        return cls._of(saved.row)
+
+    @classmethod
+    def _delete(cls, row: Any) -> None:
+        asset_types.delete_asset_type(row)
+
+    @classmethod
+    def _filter_value(cls, field: str, value: Any) -> Any:
+        return _normalised(value) if field == "asset_type" else value
+
+
+class Asset(Row):
+    __model__ = AssetModel
+    __required_tables__ = ("Asset",)
+
+    id: int
+    unique_identifier: str
+    asset_type: str | None
+    is_custom_by_organization: bool
+
+    @classmethod
+    def create(
+        cls, *, unique_identifier: str, asset_type: str | None = None, is_custom_by_organization: bool = True
+    ) -> Self:
+        """A new asset. Raises Conflict when the identifier is taken."""
+        cls._rows()
+        return cls._of(
+            assets.create_asset(
+                unique_identifier=unique_identifier,
+                asset_type=asset_type,
+                is_custom_by_organization=is_custom_by_organization,
+            )
+        )
+
+    @classmethod
+    def upsert(
+        cls, *, unique_identifier: str, asset_type: Any = UNSET, is_custom_by_organization: bool | Any = UNSET
+    ) -> Self:
+        """The asset with this identifier, made or changed; omitted keeps, None clears. The same uid on every call."""
+        cls._rows()
+        saved = assets.upsert_asset(
+            unique_identifier=unique_identifier,
+            asset_type=asset_type,
+            is_custom_by_organization=is_custom_by_organization,
+        )
+        return cls._of(saved.row)
+
+    @classmethod
+    def update(
+        cls, uid: uuid.UUID | str, *, asset_type: Any = UNSET, is_custom_by_organization: bool | Any = UNSET
+    ) -> Self:
+        """Change an asset; its identifier never changes. Raises NotFound."""
+        row = cls._stored(uid)
+        return cls._of(
+            assets.update_asset(row, asset_type=asset_type, is_custom_by_organization=is_custom_by_organization)
+        )
+
+    @classmethod
+    def _delete(cls, row: Any) -> None:
+        assets.delete_asset(row)
+
+    @classmethod
+    def _filter_value(cls, field: str, value: Any) -> Any:
+        return _normalised(value) if field == "asset_type" else value
+
+
+class OpenFigiDetails(Row):
+    """The provider's description of an asset; `uid` is the asset's."""
+
+    __model__ = OpenFigiDetailsModel
+    __required_tables__ = ("OpenFigiAssetDetails",)
+
+    asset_uid: uuid.UUID
+    figi: str | None
+    composite: str | None
+    share_class: str | None
+    isin: str | None
+    ticker: str | None
+    name: str | None
+    exchange_code: str | None
+    security_type: str | None
+    security_type_2: str | None
+    security_market_sector: str | None
+    security_description: str | None
+    unique_id: str | None
+    unique_id_fut_opt: str | None
+    metadata_text: str | None
+    raw_payload: dict[str, Any] | None
+
+    @classmethod
+    def upsert(cls, *, asset_uid: uuid.UUID | str, **fields: Any) -> Self:
+        """Set these details of the asset; omitted keeps, None clears."""
+        attached(cls.__name__, *cls.__required_tables__, "Asset")
+        return cls._of(assets.set_openfigi_details(Asset._stored(asset_uid), **fields))
+
+    @classmethod
+    def _rows(cls) -> Any:
+        attached(cls.__name__, *cls.__required_tables__)
+        return OpenFigiDetailsModel.objects.select_related("asset").annotate(uid=F("asset__uid"))
+
+    @classmethod
+    def _of(cls, row: Any) -> Self:
+        fields = {name: getattr(row, name) for name in cls.model_fields if name not in ("uid", "asset_uid")}
+        return cls(uid=row.asset.uid, asset_uid=row.asset.uid, **fields)
+
+
+class AssetCategoryMembership(Row):
+    __model__ = MembershipModel
+    __required_tables__ = ("AssetCategoryMembership",)
+
+    category_uid: uuid.UUID
+    asset_uid: uuid.UUID
+
+    @classmethod
+    def _rows(cls) -> Any:
+        attached(cls.__name__, *cls.__required_tables__)
+        return MembershipModel.objects.select_related("asset", "category")
+
+    @classmethod
+    def _of(cls, row: Any) -> Self:
+        return cls(uid=row.uid, category_uid=row.category.uid, asset_uid=row.asset.uid)
+
+
+class AssetCategory(Row):
+    __model__ = AssetCategoryModel
+    __required_tables__ = ("AssetCategory", "AssetCategoryMembership")
+
+    id: int
+    unique_identifier: str
+    display_name: str
+    description: str | None
+    metadata_json: dict[str, Any] | None
+
+    @classmethod
+    def upsert(
+        cls,
+        *,
+        unique_identifier: str,
+        display_name: Any = UNSET,
+        description: Any = UNSET,
+        metadata_json: Any = UNSET,
+    ) -> Self:
+        """The category with this identifier, made or changed; omitted keeps, None clears."""
+        cls._rows()
+        saved = categories.upsert_category(
+            unique_identifier=unique_identifier,
+            display_name=display_name,
+            description=description,
+            metadata_json=metadata_json,
+        )
+        return cls._of(saved.row)
+
+    @classmethod
+    def get_or_create(cls, *, display_name: str, unique_identifier: str, description: str | None = None) -> Self:
+        """The category as it is stored, else a new one with these names."""
+        cls._rows()
+        found = categories.get_or_create_category(
+            unique_identifier=unique_identifier, display_name=display_name, description=description
+        )
+        return cls._of(found.row)
+
+    @classmethod
+    def replace_memberships(
+        cls, *, category_uid: uuid.UUID | str, asset_uids: Iterable[uuid.UUID | str]
+    ) -> list[AssetCategoryMembership]:
+        """Let the category hold exactly these assets; all or nothing. Returns its memberships."""
+        category = cls._stored(category_uid)
+        with transaction.atomic():
+            categories.replace_members(category, list(asset_uids))
+            return [AssetCategoryMembership._of(row) for row in category.memberships.select_related("asset")]
+
+    def get_assets(self) -> list[Asset]:
+        """The assets that belong to the category now, by identifier; all of them."""
+        return [Asset._of(row) for row in categories.members_of(self._stored(self.uid))]
+
+    def append_assets(
+        self, assets: Iterable["Asset"] | None = None, asset_ids: Iterable[int | uuid.UUID] | None = None
+    ) -> None:
+        """Add assets; those that belong already stay. Give `assets` or `asset_ids` (ids or uids)."""
+        categories.append_members(self._stored(self.uid), _one_of(assets, asset_ids))
+
+    def remove_assets(
+        self, assets: Iterable["Asset"] | None = None, asset_ids: Iterable[int | uuid.UUID] | None = None
+    ) -> None:
+        """Remove assets; those that do not belong are ignored."""
+        categories.remove_members(self._stored(self.uid), _one_of(assets, asset_ids))
+
+    def update_assets(
+        self, assets: Iterable["Asset"] | None = None, asset_ids: Iterable[int | uuid.UUID] | None = None
+    ) -> None:
+        """Let the category hold exactly these assets."""
+        categories.replace_members(self._stored(self.uid), _one_of(assets, asset_ids))
+
+
+def _one_of(assets_given: Iterable[Asset] | None, ids: Iterable[int | uuid.UUID] | None) -> list[Any]:
+    if (assets_given is None) == (ids is None):
+        raise InvalidInput("Give one of assets and asset_ids.", field="assets")
+    return [asset.uid for asset in assets_given] if assets_given is not None else list(ids or [])
+
+
+def _normalised(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_normalised(item) for item in value]
+    return normalise_type_key(value, field="asset_type")

@@ -1,0 +1,279 @@
+"""PortfolioValues on the real database: the specification's numbers, stored; runs in slices give the same bytes."""
+
+import datetime as dt
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+
+from markets.exceptions import InvalidInput, NotFound
+from markets.models import NodeRun, RunStatus, StorageNode, UpdateStatistic
+from portfolios.data_nodes.values import PortfolioConfiguration, PortfolioValues
+from portfolios.models import PortfolioValue, PortfolioWeight
+from tests.portfolios.data_nodes.market import DAY, UTC, GivenPrices, GivenSignal, make_assets, make_calendar
+
+pytestmark = pytest.mark.django_db
+
+START = dt.datetime(2026, 1, 2, tzinfo=UTC)
+AAA = [100, 102, 101, 105, 103, 108]
+BBB = [50, 49.5, 51, 50, 52, 54]
+
+
+def portfolio(**changes) -> PortfolioValues:
+    options = {
+        "portfolio_identifier": "p",
+        "calendar_identifier": "DAILY",
+        "commission_fee": 0.0005,
+        **changes,
+    }
+    return PortfolioValues(PortfolioConfiguration(**options), GivenPrices(), GivenSignal())
+
+
+def stored_values() -> list[tuple[str, float, float, float]]:
+    rows = PortfolioValue.objects.order_by("time_index")
+    return [(row.time_index.strftime("%d"), row.period_return, row.close, row.turnover) for row in rows]
+
+
+def test_worked_example_a5_is_stored_to_the_last_digit():
+    # given two assets at half weight each, priced on six days, a fee of 5 basis points
+    make_assets("AAA", "BBB")
+    make_calendar(START, 6)
+    GivenPrices.receive(START, {"AAA": AAA, "BBB": BBB})
+    GivenSignal.arriving = {START: {"AAA": 0.5, "BBB": 0.5}}
+    # when the portfolio is run with its tree
+    frame = portfolio().run()
+    # then the stored rows are those of the specification, section 7.2, column A5
+    assert [row.close for row in PortfolioValue.objects.order_by("time_index")] == [
+        0.9995,
+        1.0044975,
+        1.014793151737968,
+        1.0249391131657501,
+        1.0356765705417723,
+        1.0807312085059684,
+    ]
+    assert frame["close"].tolist() == [row[2] for row in stored_values()]
+    assert stored_values()[0] == ("02", -0.0005, 0.9995, 1.0)
+    assert [row[3] for row in stored_values()[1:]] == [0.0] * 5
+    # and the weights were written in the same run, two a session, with the prices that valued them
+    assert PortfolioWeight.objects.count() == 12
+    last = PortfolioWeight.objects.get(asset_identifier="BBB", time_index=START + 5 * DAY)
+    assert (last.weight, last.weight_before, last.price_current, last.price_before) == (0.5, 0.5, 54.0, 52.0)
+    assert (last.volume_current, last.volume_before, last.price_is_stale) == (1000.0, 1000.0, False)
+    first = PortfolioWeight.objects.get(asset_identifier="AAA", time_index=START)
+    assert (first.weight_before, first.price_before, first.volume_before) == (0.0, None, None)
+    # and nothing of it is incomplete or expired
+    assert not PortfolioValue.objects.filter(is_incomplete=True).exists()
+    assert not PortfolioValue.objects.filter(signal_expired=True).exists()
+
+
+def test_an_exit_earns_until_it_is_sold_and_pays_for_both_legs():
+    # given worked example D: X leaves for Y on the third day
+    make_assets("X", "Y")
+    start = dt.datetime(2026, 2, 2, tzinfo=UTC)
+    make_calendar(start, 5)
+    GivenPrices.receive(start, {"X": [10, 11, 12, 13, 14], "Y": [20, 20, 22, 22, 22]})
+    GivenSignal.arriving = {start: {"X": 1.0}, start + 2 * DAY: {"Y": 1.0}}
+    # when
+    portfolio(commission_fee=0.001).run()
+    # then
+    rows = stored_values()
+    assert [row[3] for row in rows] == [1.0, 0.0, 2.0, 0.0, 0.0]
+    assert [round(row[2], 10) for row in rows] == [0.999, 1.0989, 1.1966022, 1.1966022, 1.1966022]
+    # and the sale is a row of weight 0, after which X has no rows
+    sold = PortfolioWeight.objects.get(asset_identifier="X", time_index=start + 2 * DAY)
+    assert (sold.weight, sold.weight_before) == (0.0, 1.0)
+    assert not PortfolioWeight.objects.filter(asset_identifier="X", time_index__gt=start + 2 * DAY).exists()
+
+
+def test_a_second_run_writes_nothing_and_charges_nothing():
+    make_assets("AAA", "BBB")
+    make_calendar(START, 6)
+    GivenPrices.receive(START, {"AAA": AAA, "BBB": BBB})
+    GivenSignal.arriving = {START: {"AAA": 0.5, "BBB": 0.5}}
+    portfolio().run()
+    before = stored_values()
+    node = portfolio()
+    assert node.run().empty
+    assert node.last_run.status == RunStatus.UP_TO_DATE
+    assert stored_values() == before
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    data=st.data(),
+    convention=st.sampled_from(["constant", "drift"]),
+    fill=st.sampled_from(["same_bar", "next_bar"]),
+)
+def test_any_slicing_of_the_runs_stores_the_same_bytes(transactional_slate, data, convention, fill):
+    # given three assets with gaps (one longer than the age limit), and a signal that changes twice
+    days = 16
+    price = st.one_of(st.none(), st.floats(60, 100, allow_nan=False))
+    prices = {name: data.draw(st.lists(price, min_size=days, max_size=days), label=name) for name in "ABC"}
+    for values in prices.values():
+        values[0] = 80.0
+        values[-1] = values[-1] or 90.0
+    signal = {
+        START: {"A": 0.6, "B": 0.4},
+        START + 5 * DAY: {"B": 0.3, "C": 0.7},
+        START + 9 * DAY: {"A": -0.1, "C": 0.9},
+    }
+    cuts = sorted(data.draw(st.sets(st.integers(1, days - 1), max_size=4), label="cuts"))
+    for cut in cuts:  # whatever a run has valued had its last price by then: late prices are another matter
+        for values in prices.values():
+            values[cut - 1] = values[cut - 1] or 85.0
+
+    def run_in(slices: list[int]) -> tuple[list, list]:
+        transactional_slate()
+        make_assets("A", "B", "C")
+        make_calendar(START, days)
+        GivenSignal.arriving = signal
+        for end in [*slices, days]:
+            GivenPrices.receive(START, {name: values[:end] for name, values in prices.items()})
+            portfolio(
+                weights_between_rebalances=convention, fill=fill, maximum_price_age_sessions=2, portfolio_identifier="p"
+            ).run()
+        values = list(PortfolioValue.objects.order_by("time_index").values_list(*_columns(PortfolioValue)))
+        weights = list(
+            PortfolioWeight.objects.order_by("time_index", "asset_identifier").values_list(*_columns(PortfolioWeight))
+        )
+        return values, weights
+
+    # when it is computed at once, and in slices
+    whole, sliced = run_in([]), run_in(cuts)
+    # then every stored cell is the same
+    assert sliced == whole
+    assert len(whole[0]) == (days if fill == "same_bar" else days - 1)
+    # and the closes are the product of the returns
+    closes = np.array([row[_columns(PortfolioValue).index("close")] for row in whole[0]])
+    returns = np.array([row[_columns(PortfolioValue).index("period_return")] for row in whole[0]])
+    assert np.array_equal(np.multiply.accumulate(1 + returns), closes)
+
+
+def _columns(model) -> list[str]:
+    return [field.name for field in model._meta.concrete_fields if field.name != "pk"]
+
+
+@pytest.fixture
+def transactional_slate(db):
+    """Empties what a run writes, so that hypothesis can run an example twice in one test."""
+    from django.db import connection
+
+    from markets.models import Asset, Calendar, NodeUpdate
+
+    def clean() -> None:
+        for storage in StorageNode.objects.filter(is_engine_table=True):
+            with connection.cursor() as cursor:
+                cursor.execute(f'DROP TABLE IF EXISTS "{storage.table_name}"')
+        PortfolioValue.objects.all().delete()
+        PortfolioWeight.objects.all().delete()
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM portfolios_signalweight")
+        NodeRun.objects.all().delete()
+        NodeUpdate.objects.all().delete()
+        UpdateStatistic.objects.all().delete()
+        StorageNode.objects.all().delete()
+        Asset.objects.all().delete()
+        Calendar.objects.all().delete()
+
+    return clean
+
+
+def test_a_price_is_held_and_flagged_never_zero_and_never_from_the_future():
+    # given B without a price on the third and fourth day
+    make_assets("A", "B")
+    make_calendar(START, 5)
+    GivenPrices.receive(START, {"A": [10, 10, 10, 10, 10], "B": [10, 20, None, None, 40]})
+    GivenSignal.arriving = {START: {"A": 0.5, "B": 0.5}}
+    # when
+    portfolio(commission_fee=0.0, maximum_price_age_sessions=1).run()
+    # then the gap earns nothing, the next price catches up
+    assert [row[1] for row in stored_values()] == [0.0, 0.5, 0.0, 0.0, 0.5]
+    held = PortfolioWeight.objects.filter(asset_identifier="B").order_by("time_index")
+    assert [(row.price_current, row.price_is_stale) for row in held] == [
+        (10.0, False),
+        (20.0, False),
+        (20.0, True),
+        (20.0, True),
+        (40.0, False),
+    ]
+    # and only the day beyond the age limit is incomplete
+    assert [row.is_incomplete for row in PortfolioValue.objects.order_by("time_index")] == [
+        False,
+        False,
+        False,
+        True,
+        False,
+    ]
+
+
+def test_missing_prices_can_be_refused_and_then_nothing_is_written():
+    make_assets("A", "B")
+    make_calendar(START, 4)
+    GivenPrices.receive(START, {"A": [10, 10, 10, 10], "B": [10, None, None, 10]})
+    GivenSignal.arriving = {START: {"A": 0.5, "B": 0.5}}
+    with pytest.raises(InvalidInput, match=r"^p: B has weight but no price within 1 sessions of 2026-01-04"):
+        portfolio(missing_price="fail", maximum_price_age_sessions=1).run()
+    assert PortfolioValue.objects.count() == 0
+    assert PortfolioWeight.objects.count() == 0
+    failed = NodeRun.objects.get(
+        node_update__update_hash=portfolio(missing_price="fail", maximum_price_age_sessions=1).update_hash
+    )
+    assert failed.status == RunStatus.FAILED
+    assert failed.error_message.startswith("p: B has weight but no price")
+
+
+def test_it_starts_when_all_are_priced_and_charges_the_entry_there():
+    make_assets("A", "B")
+    make_calendar(START, 4)
+    GivenPrices.receive(START, {"A": [10, 20, 20, 20], "B": [None, None, 5, 10]})
+    GivenSignal.arriving = {START - 10 * DAY: {"A": 0.5, "B": 0.5}}
+    portfolio(commission_fee=0.01, start_when="all_priced").run()
+    assert stored_values() == [("04", -0.01, 0.99, 1.0), ("05", 0.5, 0.99 * 1.5, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("sessions", "error", "message"),
+    [
+        (None, NotFound, "There is no calendar 'DAILY'. Calendars: none."),
+        (0, InvalidInput, "The calendar DAILY has no sessions. Materialise them"),
+    ],
+)
+def test_a_calendar_without_sessions_is_an_error_that_names_the_remedy(sessions, error, message):
+    make_assets("A")
+    if sessions is not None:
+        make_calendar(START, sessions)
+    GivenPrices.receive(START, {"A": [10]})
+    GivenSignal.arriving = {START: {"A": 1.0}}
+    with pytest.raises(error, match=message.replace(".", r"\.")):
+        portfolio().run()
+    assert PortfolioValue.objects.count() == 0
+
+
+def test_an_unknown_valuation_column_lists_those_there_are():
+    make_assets("A")
+    make_calendar(START, 1)
+    GivenPrices.receive(START, {"A": [10]})
+    GivenSignal.arriving = {START: {"A": 1.0}}
+    with pytest.raises(InvalidInput, match=r"has no column 'settlement' to value with\. It has close, volume\."):
+        portfolio(valuation_column="settlement").run()
+    assert PortfolioValue.objects.count() == 0
+
+
+def test_two_portfolios_share_the_tables_and_not_a_row():
+    make_assets("AAA", "BBB")
+    make_calendar(START, 6)
+    GivenPrices.receive(START, {"AAA": AAA, "BBB": BBB})
+    GivenSignal.arriving = {START: {"AAA": 0.5, "BBB": 0.5}}
+    portfolio().run()
+    other = portfolio(portfolio_identifier="q", commission_fee=0.0)
+    other.run()
+    assert PortfolioValue.objects.filter(portfolio_identifier="p").count() == 6
+    closes = other.get_df_between_dates()["close"].tolist()
+    assert closes[-1] == 1.0812718444281821
+    assert len(closes) == 6
