@@ -4,11 +4,14 @@ A session-level lock lives as long as the connection that took it: when a worker
 whoever takes it next knows that the former holder is gone.
 """
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
 from django.db import connection
+
+SECONDS_BETWEEN_TRIES = 0.1
 
 
 class LockSpace(IntEnum):
@@ -42,9 +45,11 @@ def is_held(space: LockSpace, number: int) -> bool:
 
 
 @contextmanager
-def held(space: LockSpace, number: int) -> Iterator[bool]:
-    """The lock for the block, if it was free: yields whether it was."""
-    taken = try_lock(space, number)
+def held(space: LockSpace, number: int, *, patience: float = 0.0) -> Iterator[bool]:
+    """The lock for the block, if it was free or became so within `patience` seconds: yields whether it was."""
+    deadline = time.monotonic() + patience
+    while not (taken := try_lock(space, number)) and time.monotonic() < deadline:
+        time.sleep(SECONDS_BETWEEN_TRIES)
     try:
         yield taken
     finally:

@@ -5,7 +5,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_ready
 
-from markets.services import jobs, node_runs  # noqa: F401  (node_runs registers its job handler)
+from markets.services import jobs, node_runs
 
 
 @shared_task(name="markets.execute_job")
@@ -15,9 +15,9 @@ def execute_job(uid: str) -> None:
 
 @shared_task(name="markets.recover_interrupted_jobs", ignore_result=True)
 def recover_interrupted_jobs() -> int:
-    return len(jobs.recover_interrupted_jobs())
+    return node_runs.recover_interrupted()
 
 
 @worker_ready.connect
 def recover_at_start(**_: Any) -> None:
-    jobs.recover_interrupted_jobs()
+    node_runs.recover_interrupted()

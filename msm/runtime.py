@@ -15,7 +15,7 @@ from markets.exceptions import InvalidInput, NotFound
 
 logger = logging.getLogger("msm.runtime")
 
-# The names by which tables are selected, and the Django models behind them.
+# The names by which tables are selected, and the Django models behind them; a table comes after those it refers to.
 SELECTABLE = {
     "AssetType": "markets.AssetType",
     "Asset": "markets.Asset",
@@ -77,7 +77,9 @@ def start_engine(
             wanted = {**_runtime.meta_table_models, **wanted}
         _verify(wanted, timeout)
         _runtime = Runtime(management_mode, wanted, {name: model._meta.db_table for name, model in wanted.items()})
-        logger.info("engine started: %s", ", ".join(f"{name} ({table})" for name, table in _runtime.meta_tables.items()))
+        logger.info(
+            "engine started: %s", ", ".join(f"{name} ({table})" for name, table in _runtime.meta_tables.items())
+        )
         return _runtime
 
 
@@ -85,8 +87,7 @@ def attached(row_class: str, *names: str) -> Runtime:
     """The runtime, when it has these models; RuntimeError telling what to call when it has not."""
     if _runtime is None:
         raise RuntimeError(
-            f"{row_class} needs the engine, which is not started. Call once at start-up: "
-            f"{_remedy(names)}"
+            f"{row_class} needs the engine, which is not started. Call once at start-up: {_remedy(names)}"
         )
     missing = [name for name in names if name not in _runtime.meta_table_models]
     if missing:
@@ -117,24 +118,21 @@ def _selected(names: list[str] | None) -> dict[str, type[models.Model]]:
 
 
 def _with_references(chosen: dict[str, type[models.Model]]) -> dict[str, type[models.Model]]:
-    """The chosen models and those that their foreign keys reach, referred-to models first."""
-    names = {}
+    """The chosen models and those that their foreign keys and memberships reach, referred-to models first."""
+    names: dict[type[models.Model], str] = {}
     for name, label in SELECTABLE.items():
         names.setdefault(apps.get_model(label), name)
-    ordered: dict[str, type[models.Model]] = {}
-
-    def add(name: str, model: type[models.Model], path: tuple[str, ...]) -> None:
-        if name in ordered or name in path:
-            return
-        for field in model._meta.concrete_fields:
-            target = field.related_model
-            if isinstance(target, type) and target in names and target is not model:
-                add(names[target], target, (*path, name))
-        ordered[name] = model
-
-    for name, model in chosen.items():
-        add(name, model, ())
-    return ordered
+    reached: dict[type[models.Model], str] = {}
+    waiting = [(model, name) for name, model in chosen.items()]
+    while waiting:
+        model, name = waiting.pop()
+        if model in reached:
+            continue
+        reached[model] = name
+        related = [field.related_model for field in model._meta.concrete_fields]
+        related += [field.remote_field.through for field in model._meta.many_to_many]
+        waiting += [(target, names[target]) for target in related if target in names]
+    return {reached[model]: model for model in names if model in reached}
 
 
 def _verify(wanted: dict[str, type[models.Model]], timeout: float | None) -> None:

@@ -11,6 +11,7 @@ from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.safestring import mark_safe
 from unfold.decorators import display
 
 from markets.admin.base import MarketAdmin
@@ -33,7 +34,7 @@ class AccessTokenAdmin(MarketAdmin):
     actions = None
     fields = ("name", "user", "is_read_only", "expiry")
     autocomplete_fields = ("user",)
-    empty_help = format_html(
+    empty_help = mark_safe(
         "A token lets a program use the REST API: <code>Authorization: Token …</code>. It is shown once, when it is made."
     )
 

@@ -9,6 +9,7 @@ from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.utils.safestring import mark_safe
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
@@ -28,7 +29,7 @@ class JobAdmin(ReadOnlyAdmin):
     search_fields = ("title__icontains",)
     search_help_text = "Words of the title"
     change_form_template = "admin/msm/job.html"
-    empty_help = format_html(
+    empty_help = mark_safe(
         "A job is work that a worker does, such as running a DataNode. Ask for one with <b>Run now</b> on the page of a "
         '<a class="msm-link" href="/admin/markets/nodeupdate/">DataNode</a>.'
     )

@@ -1,17 +1,19 @@
 """Stores a node's constructor arguments as JSON and builds the node again from them."""
 
 import datetime as dt
+import inspect
 import uuid
 from collections.abc import Mapping
 from decimal import Decimal
 from enum import Enum
-from pathlib import PurePath
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from pydantic import BaseModel
 
 from markets.data_nodes.registry import node_class, registered_class
-from markets.engine.hashing import class_path
+from markets.engine.hashing import canonical_json, class_path, same_configuration
 from markets.exceptions import InvalidInput, UnknownNodeClass
 
 if TYPE_CHECKING:
@@ -19,8 +21,16 @@ if TYPE_CHECKING:
 
 
 def encode_node(node: "DataNode") -> dict[str, Any]:
-    """{"node": class path, "arguments": …}: JSON from which `build_node` makes an equal node."""
-    arguments = {name: encode(value, name) for name, value in node.arguments.items()}
+    """{"node": class path, "arguments": …}: JSON from which `build_node` makes an equal node.
+
+    Defaults are left out, as they are from the hashes: a node follows its class when a default changes.
+    """
+    defaults = constructor_defaults(type(node))
+    arguments = {
+        name: encode(value, name)
+        for name, value in node.arguments.items()
+        if name not in defaults or not same_configuration(value, defaults[name], purpose="update", name=name)
+    }
     return {"node": class_path(type(node)), "arguments": arguments}
 
 
@@ -33,7 +43,11 @@ def encode(value: Any, name: str) -> Any:
     if isinstance(value, BaseModel):
         return {"model": class_path(type(value)), "fields": value.model_dump(mode="json", exclude_unset=True)}
     if isinstance(value, Enum):
-        return encode(value.value, name)
+        return {"enum": class_path(type(value)), "value": encode(value.value, name)}
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, str) and "\x00" in value:
+        raise InvalidInput(f"{name} holds text with a NUL character, which cannot be stored.", field=name)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, dt.datetime):
@@ -42,16 +56,23 @@ def encode(value: Any, name: str) -> Any:
         return {"date": value.isoformat()}
     if isinstance(value, Decimal):
         return {"decimal": str(value)}
-    if isinstance(value, uuid.UUID | PurePath):
-        return str(value)
+    if isinstance(value, dt.timedelta):
+        return {"microseconds": value // dt.timedelta(microseconds=1)}
+    if isinstance(value, uuid.UUID):
+        return {"uuid": str(value)}
+    if isinstance(value, PurePath):
+        return {"path": str(value)}
     if hasattr(value, "unique_identifier"):
         return value.unique_identifier
     if isinstance(value, Mapping):
-        return {"mapping": [[str(key), encode(item, name)] for key, item in value.items()]}
+        return {"mapping": [[encode(key, name), encode(item, name)] for key, item in value.items()]}
     if isinstance(value, list | tuple):
-        return [encode(item, name) for item in value]
+        items = [encode(item, name) for item in value]
+        if value and all(hasattr(item, "unique_identifier") for item in value):
+            items = sorted(items, key=canonical_json)  # their order says nothing, that of plain text may
+        return {"tuple": items} if isinstance(value, tuple) else items
     if isinstance(value, set | frozenset):
-        return {"set": sorted(encode(item, name) for item in value)}
+        return {"set": sorted((encode(item, name) for item in value), key=canonical_json)}
     raise InvalidInput(f"{name} holds a {type(value).__name__}, which cannot be stored with the node.", field=name)
 
 
@@ -74,9 +95,33 @@ def decode(value: Any) -> Any:
         return dt.date.fromisoformat(value["date"])
     if "decimal" in value:
         return Decimal(value["decimal"])
+    if "microseconds" in value:
+        return dt.timedelta(microseconds=value["microseconds"])
+    if "uuid" in value:
+        return uuid.UUID(value["uuid"])
+    if "path" in value:
+        return Path(value["path"])
+    if "enum" in value:
+        enum = registered_class(value["enum"])
+        if not issubclass(enum, Enum):
+            raise UnknownNodeClass(f"{value['enum']} is not an Enum.")
+        return enum(decode(value["value"]))
+    if "tuple" in value:
+        return tuple(decode(item) for item in value["tuple"])
     if "set" in value:
         return {decode(item) for item in value["set"]}
-    return {key: decode(item) for key, item in value["mapping"]}
+    return {decode(key): decode(item) for key, item in value["mapping"]}
+
+
+def constructor_defaults(cls: type) -> dict[str, Any]:
+    """The default of each argument of a class's constructors; a subclass's own wins over its parents'."""
+    defaults: dict[str, Any] = {}
+    for parent in reversed(cls.__mro__[:-1]):
+        if "__init__" in vars(parent):
+            for item in inspect.signature(vars(parent)["__init__"]).parameters.values():
+                if item.default is not inspect.Parameter.empty:
+                    defaults[item.name] = item.default
+    return defaults
 
 
 def build_node(stored: Mapping[str, Any]) -> "DataNode":

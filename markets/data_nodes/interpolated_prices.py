@@ -14,6 +14,7 @@ from markets.data_nodes.prices import BAR_COLUMNS, BEFORE_ALL_PRICES
 from markets.data_nodes.reads import IdentityRange
 from markets.data_nodes.sessions import Sessions, load_sessions
 from markets.engine.dtypes import NOT_A_TIME
+from markets.engine.indexes import index_of_codes, sorted_by_identifier
 from markets.engine.interpolation import InterpolatedBars, interpolate_to_sessions
 from markets.engine.price_files import NUMBER_COLUMNS
 from markets.exceptions import FrameError, InvalidInput, NotFound
@@ -140,17 +141,12 @@ def category_members(unique_identifier: str) -> list[str]:
 
 def _bars(frame: pd.DataFrame, identifiers: list[str]) -> dict[str, Any]:
     """The columns of long bars, sorted by (asset, time), as `interpolate_to_sessions` takes them."""
-    index = frame.index
-    assert isinstance(index, pd.MultiIndex)
-    rank = {name: position for position, name in enumerate(identifiers)}
-    codes = np.array([rank[name] for name in index.levels[1]], dtype=np.int64)[index.codes[1]]
-    order = np.argsort(codes, kind="stable")  # the frame is already ordered by time
-    times = index.levels[0].asi8[index.codes[0]]
+    codes, times, order = sorted_by_identifier(frame, identifiers)
     present = [name for name in NUMBER_COLUMNS if name in frame]
     open_times = frame["open_time"].to_numpy(dtype="M8[ns]").astype(np.int64) if "open_time" in frame else None
     return {
-        "asset_codes": codes[order],
-        "times": times[order],
+        "asset_codes": codes,
+        "times": times,
         "columns": {name: frame[name].to_numpy(dtype=np.float64)[order] for name in present},
         "open_times": None if open_times is None else open_times[order],
     }
@@ -158,11 +154,10 @@ def _bars(frame: pd.DataFrame, identifiers: list[str]) -> dict[str, Any]:
 
 def _frame(result: InterpolatedBars, sessions: Sessions, identifiers: list[str]) -> pd.DataFrame:
     stamps = pd.DatetimeIndex(sessions.closes.astype("M8[ns]"), tz="UTC")
-    index = pd.MultiIndex(
-        levels=[stamps, pd.Index(identifiers, dtype="str")],
-        codes=[result.session, result.asset_codes],
-        names=["time_index", "asset_identifier"],
-        verify_integrity=False,
+    index = index_of_codes(
+        ["time_index", "asset_identifier"],
+        [stamps, pd.Index(identifiers, dtype="str")],
+        [result.session, result.asset_codes],
     )
     nothing = np.full(len(index), np.nan)
     columns: dict[str, Any] = {"open_time": pd.DatetimeIndex(result.open_time.astype("M8[ns]"), tz="UTC")}

@@ -12,8 +12,9 @@ import pandas as pd
 from django.db import models
 
 from markets.data_nodes import reads, runs
+from markets.data_nodes.configuration import constructor_defaults
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
-from markets.data_nodes.statistics import UpdateStatistics, load_statistics
+from markets.data_nodes.statistics import UpdateStatistics, identifiers_of, load_statistics
 from markets.engine.hashing import Scope, configuration_hash
 from markets.exceptions import InvalidInput, NotFound
 from markets.models import NodeUpdate, StorageNode
@@ -50,9 +51,11 @@ class DataNode:
     _ARGS_IGNORE_IN_HASHES: ClassVar[Sequence[str]] = ()
 
     arguments: dict[str, Any]
+    hash_namespace: str = ""
     update_statistics: UpdateStatistics
     last_run: "runs.RunResult | None" = None
     _progress: Progress | None = None
+    _hands_positions_on: bool = False
 
     @functools.cached_property
     def logger(self) -> logging.Logger:
@@ -64,7 +67,7 @@ class DataNode:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        if "__init__" in vars(cls):
+        if not getattr(cls.__init__, "remembers_arguments", False):  # its own, or that of a mixin
             cls.__init__ = _remembering_arguments(cls.__init__)  # type: ignore[method-assign]
 
     # --- what a subclass gives ---------------------------------------------------------------------------------------
@@ -111,7 +114,7 @@ class DataNode:
             arguments,
             purpose=purpose,
             scopes=scopes,
-            defaults=_defaults(type(self)),
+            defaults=constructor_defaults(type(self)),
             namespace=self.hash_namespace,
         )
 
@@ -206,17 +209,19 @@ class DataNode:
 
     def get_last_observation(self, asset_list: Sequence[Any] | None = None) -> pd.DataFrame:
         """The latest row of each identity."""
-        from markets.data_nodes.statistics import identifiers_of
-
+        dimensions = [name for name in self.get_storage().index_names[1:] if name not in self.statistics_scope()]
         statistics = self.get_update_statistics()
-        wanted = set(identifiers_of(asset_list)) if asset_list is not None else None
-        return self.get_ranged_data_per_asset(
-            {
-                identity: {"start_date": last, "start_date_operand": ">="}
-                for identity, last in statistics.index_progress.items()
-                if wanted is None or identity in wanted
-            }
-        )
+        if not dimensions:
+            return self.get_df_between_dates(start_date=statistics.max_time_index_value)
+        if asset_list is not None and len(dimensions) == 1:
+            wanted = set(identifiers_of(asset_list))
+            last = {name: time for name, time in statistics.index_progress.items() if name in wanted}
+        elif asset_list is not None:
+            scoped = statistics.update_assets(asset_list, init_fallback_date=self.OFFSET_START)
+            last = scoped.index_progress
+        else:
+            last = statistics.index_progress
+        return self.get_ranged_data_per_asset({identity: {"start_date": time} for identity, time in last.items()})
 
 
 def _remembering_arguments(initialise: Callable[..., None]) -> Callable[..., None]:
@@ -226,30 +231,35 @@ def _remembering_arguments(initialise: Callable[..., None]) -> Callable[..., Non
     @functools.wraps(initialise)
     def wrapper(self: DataNode, *positional: Any, **named: Any) -> None:
         if "arguments" not in vars(self):
-            bound = signature.bind(self, *positional, **named)
-            bound.apply_defaults()
-            self.arguments = _flat_arguments(signature, bound.arguments)
+            self.arguments, self._hands_positions_on = _bound_arguments(signature, self, positional, named)
+        elif self._hands_positions_on:  # what went through *args gets its names from the parent
+            inherited, self._hands_positions_on = _bound_arguments(signature, self, positional, named)
+            self.arguments = inherited | self.arguments
         initialise(self, *positional, **named)
 
+    wrapper.remembers_arguments = True  # type: ignore[attr-defined]
     return wrapper
 
 
-def _flat_arguments(signature: inspect.Signature, bound: Mapping[str, Any]) -> dict[str, Any]:
+def _bound_arguments(
+    signature: inspect.Signature, node: DataNode, positional: tuple[Any, ...], named: Mapping[str, Any]
+) -> tuple[dict[str, Any], bool]:
+    """The arguments by name, and whether there are positional ones that have none here."""
+    bound = signature.bind(node, *positional, **named)
+    bound.apply_defaults()
     arguments: dict[str, Any] = {}
-    for position, (name, value) in enumerate(bound.items()):
+    nameless = False
+    for position, (name, value) in enumerate(bound.arguments.items()):
         kind = signature.parameters[name].kind
-        if position == 0 or kind is inspect.Parameter.VAR_POSITIONAL:
+        if position == 0:
             continue
-        if kind is inspect.Parameter.VAR_KEYWORD:
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            nameless = bool(value)
+        elif kind is inspect.Parameter.VAR_KEYWORD:
             arguments.update(value)
         else:
             arguments[name] = value
-    return arguments
-
-
-def _defaults(cls: type) -> dict[str, Any]:
-    parameters = inspect.signature(cls.__init__).parameters.values()  # type: ignore[misc]
-    return {item.name: item.default for item in parameters if item.default is not inspect.Parameter.empty}
+    return arguments, nameless
 
 
 DataNode.__init__ = _remembering_arguments(DataNode.__init__)  # type: ignore[method-assign]

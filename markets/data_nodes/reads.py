@@ -1,7 +1,7 @@
 """Reads a DataNode's table into an indexed frame: one query, binary COPY, an index built from integer codes."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import numpy as np
@@ -13,6 +13,7 @@ from markets.data_nodes.storage import TableContract
 from markets.engine.binary_copy import unpack_fixed_rows
 from markets.engine.dtypes import EPOCH_2000_DAYS, EPOCH_2000_US, NOT_A_TIME
 from markets.engine.frames import TIME_INDEX
+from markets.engine.text import storable_text
 from markets.exceptions import InvalidInput
 from markets.models import StorageNode, UpdateStatistic
 
@@ -26,7 +27,8 @@ class IdentityRange(TypedDict, total=False):
     end_date_operand: Literal["<=", "<"]
 
 
-RangeMap = Mapping[str, IdentityRange]
+RangeMap = Mapping[str, IdentityRange] | Mapping[Any, IdentityRange]
+Window = tuple[dt.datetime | None, dt.datetime | None]  # both inclusive
 _FIXED = {  # token → (SQL that never gives null, wire dtype)
     "float64": ("coalesce({0}, 'NaN'::float8)", ">f8"),
     "float32": ("coalesce({0}, 'NaN'::float4)", ">f4"),
@@ -54,21 +56,23 @@ def read_frame(
     """Rows of a table, indexed by its `index_names` and ordered by them.
 
     `time_index` comes back as datetime64[ns, UTC]; integer columns with gaps as Int64, text as string, the rest as
-    numpy dtypes with NaN or NaT where null. Bounds are aware datetimes, inclusive unless told. `dimension_filters` keeps
-    the named identities; `range_map` gives each identity of the last dimension a window of its own and is combined with
-    the global bounds. An empty list or map gives an empty frame with the right columns; unknown identifiers give no
+    numpy dtypes with NaN or NaT where null. Bounds are aware datetimes, inclusive unless told. `dimension_filters`
+    keeps the named identities; `range_map` gives each identifier of the last dimension (or each identity, as a tuple of
+    all dimensions) a window of its own and is combined with the global bounds; the database counts microseconds, and so
+    do the bounds. An empty list or map gives an empty frame with the right columns; unknown identifiers give no
     rows. Raises InvalidInput for a naive bound, an unknown column or dimension, or both kinds of identity filter.
     """
     contract = TableContract.of(storage)
     wanted = _wanted_columns(contract, columns)
-    identities = _identities(storage, contract, dimension_filters, range_map)
+    windows = None if range_map is None else _windows(range_map)
+    identities = _identities(storage, contract, dimension_filters, windows)
     bounds = [
         (">=" if great_or_equal else ">", aware(start_date, "start_date")),
         ("<=" if less_or_equal else "<", aware(end_date, "end_date")),
     ]
     if contract.columns is None or not identities:
         return _frame(contract, wanted, identities, np.empty(0, np.int64), np.empty(0, np.int64), None)
-    source = _source(contract, identities, bounds, range_map)
+    source = _source(contract, identities, bounds, windows)
     if any(token == "string" for token in wanted.values()):
         return _read_with_text(contract, wanted, identities, source)
     return _read_fixed(contract, wanted, identities, source)
@@ -114,32 +118,43 @@ def _identities(
     storage: StorageNode,
     contract: TableContract,
     dimension_filters: Mapping[str, Sequence[str]] | None,
-    range_map: RangeMap | None,
+    windows: Mapping[Any, Window] | None,
 ) -> list[tuple[str, ...]]:
     """The stored identities that the filters keep, sorted: the dictionary that turns codes into text."""
-    filters = {name: list(values) for name, values in (dimension_filters or {}).items() if values is not None}
-    if range_map is not None:
+    filters = {
+        name: _identifiers(values, name) for name, values in (dimension_filters or {}).items() if values is not None
+    }
+    if windows is not None:
         last = contract.identity_columns[-1] if contract.identity_columns else None
         if last is None:
             raise InvalidInput(f"{contract.table_name} is indexed by time alone: it takes no range map.")
         if last in filters:
             raise InvalidInput("Give either a list of identifiers or a range map, not both.")
-        filters[last] = list(range_map)
+        filters[last] = _identifiers([key[-1] if isinstance(key, tuple) and key else key for key in windows], last)
     statistics = UpdateStatistic.objects.filter(storage=storage)
     for name, values in filters.items():
         if name not in contract.identity_columns:
             known = ", ".join(contract.identity_columns) or "none"
             raise InvalidInput(f"{contract.table_name} has no dimension {name!r}; its dimensions are {known}.")
         statistics = statistics.filter(**{f"identity__{contract.identity_columns.index(name)}__in": values})
-    rows = statistics.values_list("identity", flat=True)
-    return sorted((tuple(identity) for identity in rows), key=lambda parts: [part.encode() for part in parts])
+    identities = (tuple(identity) for identity in statistics.values_list("identity", flat=True))
+    if windows is not None:
+        identities = (identity for identity in identities if identity in windows or identity[-1] in windows)
+    return sorted(identities, key=lambda parts: [part.encode() for part in parts])
+
+
+def _identifiers(values: object, name: str) -> list[str]:
+    """Identifiers as text. One that PostgreSQL could not even hold names no row, like any unknown one."""
+    if isinstance(values, str) or not isinstance(values, Iterable):
+        raise InvalidInput(f"{name} takes a list of identifiers, not {values!r}. Write [{values!r}].", field=name)
+    return [text for text in map(str, values) if storable_text(text) == text]
 
 
 def _source(
     contract: TableContract,
     identities: list[tuple[str, ...]],
     bounds: list[tuple[str, dt.datetime | None]],
-    range_map: RangeMap | None,
+    windows: Mapping[Any, Window] | None,
 ) -> sql.Composed:
     """FROM and WHERE: the identities with their codes (and windows), joined to the table on its key."""
     arrays: list[sql.Composable] = []
@@ -155,12 +170,12 @@ def _source(
     for operand, instant in bounds:
         if instant is not None:
             conditions.append(_compare(sql.SQL("t.time_index"), operand, sql.Literal(instant)))
-    if range_map is not None:
-        windows = _windows(identities, range_map)
-        for column in ("starts", "ends"):
-            arrays.append(sql.SQL("{}::timestamptz[]").format(sql.Literal(windows[column])))
+    if windows is not None:
+        chosen = [windows[identity] if identity in windows else windows[identity[-1]] for identity in identities]
+        for place, column in enumerate(("starts", "ends")):
+            arrays.append(sql.SQL("{}::timestamptz[]").format(sql.Literal([window[place] for window in chosen])))
             names.append(sql.Identifier(column))
-        starts = [value for value in windows["starts"] if value is not None]
+        starts = [start for start, _ in chosen if start is not None]
         if len(starts) == len(identities):  # lets the planner skip what no identity wants
             conditions.append(sql.SQL("t.time_index >= {}").format(sql.Literal(min(starts))))
         conditions.append(sql.SQL("t.time_index >= coalesce(i.starts, '-infinity')"))
@@ -178,23 +193,24 @@ def _compare(left: sql.Composable, operand: str, right: sql.Composable) -> sql.C
     return sql.SQL("{} {} {}").format(left, sql.SQL(operand), right)
 
 
-def _windows(identities: list[tuple[str, ...]], range_map: RangeMap) -> dict[str, list[dt.datetime | None]]:
+def _windows(range_map: RangeMap) -> dict[Any, Window]:
     """Inclusive bounds of each identity. An exclusive bound moves by one microsecond, the table's own resolution."""
     step = dt.timedelta(microseconds=1)
-    windows: dict[str, list[dt.datetime | None]] = {"starts": [], "ends": []}
-    for identity in identities:
-        window = range_map[identity[-1]]
+    windows: dict[Any, Window] = {}
+    for identity, window in range_map.items():
         unknown = set(window) - set(IdentityRange.__annotations__)
         if unknown:
-            raise InvalidInput(f"The range of {identity[-1]} has unknown keys: {', '.join(sorted(unknown))}.")
+            raise InvalidInput(f"The range of {identity} has unknown keys: {', '.join(sorted(unknown))}.")
+        bounds: list[dt.datetime | None] = []
         for key, inclusive, exclusive, sign in (("start_date", ">=", ">", 1), ("end_date", "<=", "<", -1)):
-            instant = aware(window.get(key), f"{key} of {identity[-1]}")
+            instant = aware(window.get(key), f"{key} of {identity}")
             operand = window.get(f"{key}_operand", inclusive)
             if operand not in (inclusive, exclusive):
-                raise InvalidInput(f"{key}_operand of {identity[-1]} is {operand!r}; use {inclusive} or {exclusive}.")
+                raise InvalidInput(f"{key}_operand of {identity} is {operand!r}; use {inclusive} or {exclusive}.")
             if instant is not None and operand == exclusive:
                 instant += sign * step
-            windows["starts" if key == "start_date" else "ends"].append(instant)
+            bounds.append(instant)
+        windows[identity] = (bounds[0], bounds[1])
     return windows
 
 
@@ -273,7 +289,9 @@ def _index(
     used, compact = np.unique(codes, return_inverse=True)
     for position in range(len(contract.identity_columns)):
         labels = [identities[code][position] for code in used.tolist()]
-        label_codes, distinct = pd.factorize(np.array(labels, dtype=object))
+        distinct = sorted(set(labels))  # by code point, as collation "C" sorts; pandas slices sorted levels only
+        rank = {label: place for place, label in enumerate(distinct)}
+        label_codes = np.array([rank[label] for label in labels], dtype=np.int64)
         levels.append(pd.Index(distinct, dtype="str"))
         level_codes.append(label_codes[compact] if len(labels) else np.empty(0, dtype=np.int64))
     return pd.MultiIndex(levels=levels, codes=level_codes, names=list(contract.index_names), verify_integrity=False)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import IntegrityError, models, transaction
 
 from markets.data_nodes.configuration import encode_node
-from markets.data_nodes.metadata import ColumnMetaData
+from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.engine.frames import TIME_INDEX
 from markets.engine.hashing import class_path
 from markets.exceptions import Conflict, InvalidInput
@@ -19,6 +19,7 @@ _FIELD_TOKENS: dict[type[models.Field], str] = {
     models.FloatField: "float64",
     models.BooleanField: "bool",
     models.BigIntegerField: "int64",
+    models.SmallIntegerField: "int16",
     models.IntegerField: "int32",
     models.DateTimeField: "timestamp with time zone",
     models.DateField: "date",
@@ -60,9 +61,14 @@ def ensure_update(node: "DataNode", storage: StorageNode | None = None) -> NodeU
             "build_configuration": encode_node(node),
         },
     )
-    upstream = [ensure_update(dependency) for dependency in node.dependencies().values()]
-    if created or set(update.dependencies.values_list("pk", flat=True)) != {item.pk for item in upstream}:
-        update.dependencies.set(upstream)
+    upstream = {dependency.update_hash: dependency for dependency in node.dependencies().values()}
+    linked = set() if created else set(update.dependencies.values_list("update_hash", flat=True))
+    if linked != set(upstream):
+        known = {item.update_hash: item for item in NodeUpdate.objects.filter(update_hash__in=upstream)}
+        update.dependencies.set([known.get(name) or ensure_update(item) for name, item in upstream.items()])
+    if update.storage_id != storage.pk:  # the class now puts this configuration's rows elsewhere
+        update.storage = storage
+        update.save(update_fields=["storage", "updated_at"])
     update.storage = storage
     return update
 
@@ -76,21 +82,17 @@ def record_metadata(
     """
     described = {column.column_name: column for column in columns}
     contract = tokens or {column["column_name"]: column["dtype"] for column in storage.columns}
-    fresh: list[dict[str, Any]] = [
-        {
-            "column_name": name,
-            "dtype": token,
-            "label": described[name].label if name in described else "",
-            "description": described[name].description if name in described else "",
-        }
-        for name, token in contract.items()
-    ]
+    stored = {column["column_name"]: column for column in storage.columns}
+    fresh: list[dict[str, Any]] = []
+    for name, token in contract.items():
+        said = described[name].model_dump() if name in described else stored.get(name, {})
+        texts = {key: said.get(key, "") for key in ("label", "description")}
+        fresh.append({"column_name": name, "dtype": token, **texts})
     changes: dict[str, Any] = {"columns": fresh} if fresh != storage.columns else {}
     table = node.get_table_metadata()
     if table is not None:
-        for name in ("identifier", "description", "data_frequency_id"):
-            if getattr(storage, name) != getattr(table, name):
-                changes[name] = getattr(table, name)
+        published = table.model_dump() | {"identifier": published_identifier(node, table)}
+        changes |= {name: value for name, value in published.items() if getattr(storage, name) != value}
     if not changes:
         return
     for name, value in changes.items():
@@ -108,12 +110,21 @@ def record_metadata(
         ) from error
 
 
+def published_identifier(node: "DataNode", table: TableMetaData) -> str:
+    """The name by which the table is found; an experiment's begins with its namespace and so hides no other."""
+    if node.hash_namespace and node.model is None:
+        return f"{node.hash_namespace}.{table.identifier}"
+    return table.identifier
+
+
 def _columns_of_model(model: type[models.Model], index_names: list[str]) -> list[dict[str, str]]:
     columns = []
     for field in model._meta.concrete_fields:
         if isinstance(field, models.CompositePrimaryKey) or field.column in index_names:
             continue
-        token = next(token for kind, token in _FIELD_TOKENS.items() if isinstance(field, kind))
+        token = next((token for kind, token in _FIELD_TOKENS.items() if isinstance(field, kind)), None)
+        if token is None:
+            raise InvalidInput(f"{model.__name__}.{field.name} is a {type(field).__name__}, which no DataNode writes.")
         columns.append(
             {
                 "column_name": field.column,

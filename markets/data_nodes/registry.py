@@ -27,16 +27,17 @@ def registered_modules() -> list[str]:
 
 def load_modules() -> list[ModuleType]:
     """Import every registered module; UnknownNodeClass names one of MSM_NODE_MODULES that cannot be imported."""
-    modules = []
-    for name in registered_modules():
-        try:
-            modules.append(importlib.import_module(name))
-        except ImportError as error:
-            raise UnknownNodeClass(
-                f"MSM_NODE_MODULES names {name!r}, which cannot be imported ({error}). Install it where MSM runs, or "
-                "remove it from the setting."
-            ) from error
-    return modules
+    return [_imported(name) for name in registered_modules()]
+
+
+def _imported(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:  # a module of the users may fail in any way
+        raise UnknownNodeClass(
+            f"MSM_NODE_MODULES names {name!r}, which cannot be imported ({error}). Install it where MSM runs, mend it, "
+            "or remove it from the setting."
+        ) from error
 
 
 def registered_class(path: str) -> type:
@@ -47,7 +48,7 @@ def registered_class(path: str) -> type:
             f"{path} is not in a registered module. Put the class into an importable module and name that module in "
             f"MSM_NODE_MODULES; registered now: {', '.join(registered_modules())}."
         )
-    module = importlib.import_module(module_name)
+    module = _imported(module_name)
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         near = difflib.get_close_matches(class_name, vars(module), n=3)

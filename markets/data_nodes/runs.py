@@ -5,12 +5,14 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
 import pandas as pd
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from markets import locks
@@ -28,6 +30,7 @@ from markets.data_nodes.statistics import (
 )
 from markets.data_nodes.storage import TableContract, add_primary_key, append_rows, create_table
 from markets.engine.frames import ValidFrame, validate_frame
+from markets.engine.text import storable_text
 from markets.exceptions import AlreadyRunning, DependencyCycleError, MSMError, RunSuperseded
 from markets.models import Job, NodeRun, NodeUpdate, RunStatus, StorageNode
 
@@ -108,7 +111,6 @@ def run_tree(
         if observer is not None:
             observer.node_started(node, position, len(order))
         result = _run_one(node, override_update_stats if node is head else None, observer)
-        node.last_run = result
         if observer is not None:
             observer.node_finished(node, result)
         frame = result.frame if node is head else frame
@@ -142,6 +144,7 @@ def execution_order(head: "DataNode") -> "list[DataNode]":
 def _run_one(node: "DataNode", override: UpdateStatistics | None, observer: Observer | None) -> RunResult:
     storage = registration.ensure_storage(node)  # step 1
     update = registration.ensure_update(node, storage)  # step 2
+    node.last_run = None
     job = observer.job if observer is not None else None
     with locks.held(locks.LockSpace.NODE_UPDATE, update.pk) as free:
         if not free:
@@ -152,10 +155,14 @@ def _run_one(node: "DataNode", override: UpdateStatistics | None, observer: Obse
         )
         with _log_of(run) as log:
             try:
-                return _steps(node, storage, run, override, log)
+                # Inside a transaction of the caller's a failed query must not take the run's record with it.
+                with transaction.atomic() if connection.in_atomic_block else nullcontext():
+                    node.last_run = _steps(node, storage, run, override, log)
+                return node.last_run
             except BaseException as error:
                 logger.error("failed: %s", error)
                 _close_failed(run, error, log)
+                node.last_run = RunResult(run, RunStatus.FAILED, pd.DataFrame(), 0, 0, {})
                 _after_failure(node)
                 raise
             finally:
@@ -166,14 +173,27 @@ def _open_run(update: NodeUpdate, job: Job | None) -> NodeRun:
     """A new run record. A record that still says "running" belongs to a process that died: its lock was free."""
     with transaction.atomic():
         NodeUpdate.objects.select_for_update().get(pk=update.pk)
-        now = timezone.now()
-        NodeRun.objects.filter(node_update=update, status=RunStatus.RUNNING).update(
-            status=RunStatus.FAILED,
-            finished_at=now,
-            error_type="Interrupted",
-            error_message="The process that ran this update died. Nothing of the run was written; run it again.",
-        )
-        return NodeRun.objects.create(node_update=update, job=job, started_at=now)
+        _close_interrupted(NodeRun.objects.filter(node_update=update))
+        return NodeRun.objects.create(node_update=update, job=job, started_at=timezone.now())
+
+
+def _close_interrupted(dead: QuerySet[NodeRun]) -> int:
+    return dead.filter(status=RunStatus.RUNNING).update(
+        status=RunStatus.FAILED,
+        finished_at=timezone.now(),
+        error_type="Interrupted",
+        error_message="The process that ran this update died. Nothing of the run was written; run it again.",
+    )
+
+
+def close_interrupted_runs() -> int:
+    """Record as failed every run whose process died; returns how many.
+
+    A run takes its lock before it makes its record, so a record that says "running" beside a free lock has no process.
+    """
+    running = NodeRun.objects.filter(status=RunStatus.RUNNING).values_list("pk", "node_update_id")
+    dead = [run for run, update in list(running) if not locks.is_held(locks.LockSpace.NODE_UPDATE, update)]
+    return _close_interrupted(NodeRun.objects.filter(pk__in=dead)) if dead else 0
 
 
 def _steps(
@@ -181,7 +201,7 @@ def _steps(
 ) -> RunResult:
     timings: dict[str, float] = {}
     with _timed(timings, "statistics"):  # steps 3 and 4
-        node.update_statistics = override or load_statistics(storage, node.statistics_scope())
+        node.update_statistics = load_statistics(storage, node.statistics_scope()) if override is None else override
         assets = node.get_asset_list()
         if assets is not None and override is None:
             identifiers = identifiers_of(assets)
@@ -257,7 +277,7 @@ def _write(write: _Write) -> None:
         _, identities = valid.identity_codes()
         valid = rows_after_progress(valid, stored_progress(storage, identities))
         if len(valid) < len(write.valid):
-            write.frame = write.frame.iloc[sorted(valid.rows.tolist())]
+            write.frame = write.frame.iloc[np.sort(valid.rows)]
     if len(valid) == 0:
         return
     asset_ids = lock_assets(valid)
@@ -275,19 +295,27 @@ def _write(write: _Write) -> None:
 
 
 def _close_failed(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
-    """Record the failure; with a new connection when the old one is gone."""
+    """Record the failure, with a new connection when the old one is gone; what fails here must not hide the error."""
+    try:
+        _record_failure(run, error, log)
+    except Exception:
+        logger.exception("the failure of run %s cannot be recorded", run.uid)
+
+
+def _record_failure(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
     if not connection.in_atomic_block and connection.connection is not None and not connection.is_usable():
         connection.close()
     message = str(error) or type(error).__name__
-    if not isinstance(error, MSMError | Exception):
+    if not isinstance(error, Exception):
         message = f"The run was interrupted ({type(error).__name__}). Run it again."
     NodeRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(
         status=RunStatus.FAILED,
         finished_at=timezone.now(),
         error_type=type(error).__name__,
-        error_message=message.replace("\x00", "")[:LONGEST_LOG],
+        error_message=storable_text(message)[:LONGEST_LOG],
         log=log.text(error),
     )
+    run.refresh_from_db()
 
 
 def _after_failure(node: "DataNode") -> None:
@@ -318,7 +346,11 @@ class _RunLog(logging.Handler):
         if record.thread != self.thread or self.size > LONGEST_LOG:
             return
         stamp = dt.datetime.fromtimestamp(record.created, dt.UTC).strftime("%H:%M:%S")
-        line = f"{stamp} {record.levelname.lower()} {record.getMessage()}"
+        try:
+            line = f"{stamp} {record.levelname.lower()} {record.getMessage()}"
+        except Exception:  # a line that cannot be formatted is no reason to fail the run
+            self.handleError(record)
+            return
         self.lines.append(line)
         self.size += len(line)
 
@@ -326,7 +358,7 @@ class _RunLog(logging.Handler):
         lines = list(self.lines)
         if error is not None and not isinstance(error, MSMError):
             lines.append(logging.Formatter().formatException((type(error), error, error.__traceback__)))
-        return "\n".join(lines).replace("\x00", "")[:LONGEST_LOG]
+        return storable_text("\n".join(lines))[:LONGEST_LOG]
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import copy
 import datetime as dt
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,9 +25,10 @@ class UpdateStatistics:
 
     `index_progress` maps each identity to the time of its last row, `index_min` to that of its first (aware UTC
     datetimes; the key is the identifier itself where the table has one dimension besides time, else a tuple).
-    `max_time_index_value` is the last time of the whole table, whatever the scope. `asset_list` is the scope.
+    `dimensions` names what the keys are made of. `max_time_index_value` is the last time of the whole table, whatever the scope. `asset_list` is the scope.
     """
 
+    dimensions: tuple[str, ...] = (ASSET_DIMENSION,)
     index_progress: dict[Any, dt.datetime] = field(default_factory=dict)
     index_min: dict[Any, dt.datetime] = field(default_factory=dict)
     row_counts: dict[Any, int] = field(default_factory=dict)
@@ -56,15 +58,20 @@ class UpdateStatistics:
     def update_assets(self, asset_list: Iterable[Any], *, init_fallback_date: dt.datetime) -> "UpdateStatistics":
         """A copy restricted to these assets (identifiers, or objects with `unique_identifier`).
 
-        An asset never seen begins at `init_fallback_date`.
+        An asset never seen begins at `init_fallback_date`, where the asset is the only dimension besides time.
         """
         identifiers = identifiers_of(asset_list)
         scoped = copy.copy(self)
         scoped.asset_list = identifiers
         scoped.initial_fallback_date = init_fallback_date
-        scoped.index_progress = {name: self.index_progress.get(name, init_fallback_date) for name in identifiers}
         wanted = set(identifiers)
-        scoped.index_min = {name: time for name, time in self.index_min.items() if name in wanted}
+        if len(self.dimensions) > 1 and ASSET_DIMENSION in self.dimensions:
+            place = self.dimensions.index(ASSET_DIMENSION)
+            scoped.index_progress = {key: time for key, time in self.index_progress.items() if key[place] in wanted}
+            scoped.index_min = {key: time for key, time in self.index_min.items() if key[place] in wanted}
+        else:
+            scoped.index_progress = {name: self.index_progress.get(name, init_fallback_date) for name in identifiers}
+            scoped.index_min = {name: time for name, time in self.index_min.items() if name in wanted}
         return scoped
 
     def get_last_update(self, identity: Any) -> dt.datetime | None:
@@ -107,7 +114,7 @@ def identifiers_of(assets: Iterable[Any]) -> list[str]:
             raise ValueError(f"asset_list[{position}] is blank.")
         identifiers.append(value)
     if len(set(identifiers)) != len(identifiers):
-        twice = sorted({value for value in identifiers if identifiers.count(value) > 1})
+        twice = sorted(value for value, count in Counter(identifiers).items() if count > 1)
         raise ValueError(f"asset_list names {', '.join(twice[:10])} more than once.")
     return identifiers
 
@@ -118,7 +125,7 @@ def load_statistics(storage: StorageNode, dimension_filters: Mapping[str, str] |
     dimensions = storage.index_names[1:]
     for name, value in (dimension_filters or {}).items():
         rows = rows.filter(**{f"identity__{dimensions.index(name)}": value})
-    statistics = UpdateStatistics()
+    statistics = UpdateStatistics(tuple(name for name in dimensions if name not in (dimension_filters or {})))
     fields = ("identity", "first_time_index", "last_time_index", "row_count")
     for identity, first, last, count in rows.values_list(*fields):
         remaining = [

@@ -11,6 +11,7 @@ import numpy as np
 HEADER = b"PGCOPY\n\xff\r\n\0" + b"\0" * 8
 TRAILER = b"\xff\xff"
 ROWS_IN_CHUNK = 65_536  # a chunk of packed rows stays within a few megabytes and the processor's cache
+BYTES_IN_CHUNK = 4 * 2**20  # rows with long texts: their scatter needs a score of bytes of memory a byte
 LONGEST_RECORD_TEXT = 64  # longer texts would waste a fixed-width record
 SHORTEST_SEGMENT = 32  # below this many rows alike in a row, one scatter is faster than many small records
 
@@ -40,9 +41,26 @@ def pack_rows(fields: Sequence[Field], number_of_rows: int) -> Iterator[bytes]:
     """Header, rows in their order, trailer: the chunks of one COPY … FROM STDIN (FORMAT binary)."""
     yield HEADER
     packers = [_TextPacker(field) if isinstance(field, TextField) else _FixedPacker(field) for field in fields]
-    for start in range(0, number_of_rows, ROWS_IN_CHUNK):
-        yield _pack_chunk(packers, start, min(start + ROWS_IN_CHUNK, number_of_rows))
+    for start, stop in _chunks(packers, number_of_rows):
+        yield _pack_chunk(packers, start, stop)
     yield TRAILER
+
+
+def _chunks(packers: Sequence["_Packer"], number_of_rows: int) -> Iterator[tuple[int, int]]:
+    """Ranges of rows of at most ROWS_IN_CHUNK rows and, unless one row alone is longer, BYTES_IN_CHUNK bytes."""
+    long_texts = any(isinstance(packer, _TextPacker) and packer.matrix is None for packer in packers)
+    for start in range(0, number_of_rows, ROWS_IN_CHUNK):
+        stop = min(start + ROWS_IN_CHUNK, number_of_rows)
+        if not long_texts:
+            yield start, stop
+            continue
+        ends = np.cumsum(sum(np.maximum(packer.sizes(start, stop), 0) for packer in packers))
+        first = 0
+        while first < len(ends):
+            before = int(ends[first - 1]) if first else 0
+            last = max(int(np.searchsorted(ends, before + BYTES_IN_CHUNK, side="right")), first + 1)
+            yield start + first, start + last
+            first = last
 
 
 class _FixedPacker:
@@ -74,16 +92,16 @@ class _FixedPacker:
 
 class _TextPacker:
     def __init__(self, field: TextField) -> None:
-        encoded = [label.encode() for label in field.labels]
+        encoded = [label.encode() for label in field.labels] or [b""]  # null rows have codes, too
         self.codes = field.codes
         self.is_null = field.is_null
         self.lengths = np.array([len(text) for text in encoded], dtype=np.int64)
         self.blob = np.frombuffer(b"".join(encoded), dtype=np.uint8)
-        self.starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64) if encoded else self.lengths
+        self.starts = np.concatenate([[0], np.cumsum(self.lengths)[:-1]]).astype(np.int64)
         longest = int(self.lengths.max(initial=0))
         self.matrix = (
             np.array(encoded, dtype=f"S{max(longest, 1)}").view(np.uint8).reshape(len(encoded), max(longest, 1))
-            if encoded and longest <= LONGEST_RECORD_TEXT
+            if longest <= LONGEST_RECORD_TEXT
             else None
         )
 

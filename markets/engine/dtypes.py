@@ -36,6 +36,7 @@ COLUMN_TYPES = {
         ColumnType("string", 'text COLLATE "C"', None),
     )
 }
+INTEGERS = ("int16", "int32", "int64")
 ALIASES = {
     "object": "string",
     "str": "string",
@@ -96,6 +97,8 @@ def token_of(column: pd.Series) -> str | None:
         )
     if isinstance(dtype, pd.StringDtype):
         return "string"
+    if isinstance(dtype, pd.ArrowDtype) and getattr(dtype.pyarrow_dtype, "tz", None) is not None:
+        return "timestamp with time zone"
     if pandas_types.is_extension_array_dtype(dtype) and hasattr(dtype, "numpy_dtype"):
         dtype = dtype.numpy_dtype
     if isinstance(dtype, np.dtype) and dtype.kind != "O":

@@ -9,12 +9,23 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from markets.engine.dtypes import COLUMN_TYPES, EPOCH_2000_DAYS, EPOCH_2000_US, NOT_A_TIME, WIDENINGS, token_of
+from markets.engine.dtypes import (
+    COLUMN_TYPES,
+    EPOCH_2000_DAYS,
+    EPOCH_2000_US,
+    INTEGERS,
+    NOT_A_TIME,
+    WIDENINGS,
+    token_of,
+)
 from markets.exceptions import ColumnContractError, DuplicateKeys, FrameError
 
 TIME_INDEX = "time_index"
 IDENTITY_ALIASES = {"unique_identifier": "asset_identifier"}
 MAXIMUM_NAME_BYTES = 63  # PostgreSQL cuts longer names silently
+MOST_COLUMNS = 1_600  # PostgreSQL's own limit for a table
+SYSTEM_COLUMNS = {"tableoid", "xmin", "cmin", "xmax", "cmax", "ctid"}  # every table of PostgreSQL has them already
+LARGEST_EXACT_INTEGER = 2**53  # the whole numbers up to here are exact in double precision
 EARLIEST_US = -9_214_560_000_000_000  # 1678: what datetime64[ns], in which frames are read back, can hold
 LATEST_US = 9_183_110_400_000_000  # 2261
 
@@ -124,6 +135,12 @@ def validate_frame(
             f"get_column_metadata() describes {', '.join(unknown)}, which the frame does not have. It has "
             f"{', '.join(names)}."
         )
+    for name, token in (declared or {}).items():
+        if contract is not None and contract[name] != token:
+            raise FrameError(
+                f"get_column_metadata() declares {name!r} as {token}; {table} holds {contract[name]} there. Declare "
+                "what the table holds, or change the node's configuration to write another table."
+            )
     known = contract or declared or {}
     columns = [_value_column(frame[name], known.get(name), table) for name in contract or names]
     rows = np.arange(len(times))
@@ -157,7 +174,7 @@ def _times(frame: pd.DataFrame) -> np.ndarray:
     if level.unit == "ns":
         microseconds = np.where(stamps == NOT_A_TIME, NOT_A_TIME, stamps // 1_000)
     else:
-        limit = LATEST_US // scale
+        limit = -EARLIEST_US // scale
         beyond = (np.abs(stamps.astype(np.float64)) > limit) & (stamps != NOT_A_TIME)
         if beyond.any():
             raise FrameError("time_index holds an instant outside the years 1678 to 2260.")
@@ -165,7 +182,7 @@ def _times(frame: pd.DataFrame) -> np.ndarray:
     if isinstance(frame.index, pd.MultiIndex):
         codes = frame.index.codes[0]
         missing = codes < 0
-        microseconds = microseconds[codes] if len(level) else np.empty(0, dtype=np.int64)
+        microseconds = microseconds[codes] if len(level) else np.empty(len(codes), dtype=np.int64)
         microseconds[missing] = NOT_A_TIME
     absent = microseconds == NOT_A_TIME
     if absent.any():
@@ -212,6 +229,8 @@ def _check_column_names(frame: pd.DataFrame, index_names: Sequence[str]) -> list
             raise FrameError(f"Column {name!r} is named by a {type(name).__name__}; column names are text.")
         if not name.islower() or len(name.encode()) > MAXIMUM_NAME_BYTES or "\x00" in name:
             raise FrameError(f"Column {name!r}: names are lower case, have a letter, and at most 63 bytes.")
+        if name in SYSTEM_COLUMNS:
+            raise FrameError(f"Column {name!r} has a name that PostgreSQL keeps for itself. Give it another.")
         if name in index_names:
             raise FrameError(f"Column {name!r} has the name of an index level.")
     if len(set(names)) != len(names):
@@ -219,54 +238,89 @@ def _check_column_names(frame: pd.DataFrame, index_names: Sequence[str]) -> list
         raise FrameError(f"Columns appear twice: {', '.join(twice)}.")
     if not names:
         raise FrameError("The frame has no value column.")
+    if len(names) + len(index_names) > MOST_COLUMNS:
+        raise FrameError(
+            f"The frame has {len(names):,} columns; a table holds {MOST_COLUMNS - len(index_names):,} beside its "
+            "index. Return long rows instead of wide ones."
+        )
     return names
 
 
 def _value_column(series: pd.Series, wanted: str | None, table: str) -> ValueColumn:
     name = str(series.name)
-    token = token_of(series)
-    if token is None:  # nothing but nulls
-        token = wanted or "float64"
-    elif wanted is not None and token != wanted and wanted not in WIDENINGS.get(token, ()):
-        whole_numbers_with_gaps = token == "float64" and wanted in {"int16", "int32", "int64"}
-        if not (whole_numbers_with_gaps and series.isna().any() and _is_whole(series)):
-            raise FrameError(
-                f"Column {name!r} is {token}; {table} holds {wanted} there. Convert it without loss "
-                f"(frame[{name!r}].astype(…)), or write another table."
-            )
-    target = wanted or token
     missing = series.isna().to_numpy()
     is_null = missing if missing.any() else None
+    token = token_of(series)
+    if token is None or (wanted is not None and missing.all()):  # a column without a value fits every contract
+        token = wanted or "float64"
+    elif wanted is not None and token != wanted:
+        _check_lossless(series, token, wanted, table)
+    target = wanted or token
     if target == "string":
         return _text_column(series, name, is_null)
     if target == "timestamp with time zone":
-        if is_null is not None and is_null.all():
-            values = np.full(len(series), NOT_A_TIME)
-        else:
-            values = pd.DatetimeIndex(series).tz_convert("UTC").as_unit("us").asi8
-        return ValueColumn(name, target, values, is_null)
+        return _time_column(series, name, is_null)
     if target == "date":
         days = pd.to_datetime(series).to_numpy(dtype="datetime64[D]").astype(np.int64)
         return ValueColumn(name, target, np.where(missing, 0, days).astype(np.int32), is_null)
-    dtype = np.dtype(COLUMN_TYPES[target].wire).newbyteorder("=") if target != "bool" else np.dtype(bool)
-    if is_null is not None and dtype.kind != "f":
-        filled = series.astype(object).where(~missing, 0)
-        values = filled.to_numpy().astype(dtype)
-    else:
-        values = series.to_numpy(dtype=dtype, na_value=np.nan) if dtype.kind == "f" else series.to_numpy(dtype=dtype)
-    if dtype.kind == "f":
+    return _number_column(series, name, target, is_null)
+
+
+def _check_lossless(series: pd.Series, token: str, wanted: str, table: str) -> None:
+    """Raise FrameError unless every value of the column can be stored as `wanted` without loss."""
+    if wanted in WIDENINGS.get(token, ()):
+        exact = token != "int64" or bool(series.dropna().between(-LARGEST_EXACT_INTEGER, LARGEST_EXACT_INTEGER).all())
+    else:  # pandas turns whole numbers with gaps into floats
+        exact = token == "float64" and wanted in INTEGERS and bool(series.isna().any()) and _is_whole(series, wanted)
+    if not exact:
+        raise FrameError(
+            f"Column {series.name!r} is {token}; {table} holds {wanted} there. Convert it without loss "
+            f"(frame[{series.name!r}].astype(…)), or write another table."
+        )
+
+
+def _is_whole(series: pd.Series, wanted: str) -> bool:
+    present = series.dropna().to_numpy(dtype=np.float64)
+    most = min(np.iinfo(wanted).max, LARGEST_EXACT_INTEGER)
+    return bool((np.abs(present) <= most).all() and (present == np.floor(present)).all())
+
+
+def _time_column(series: pd.Series, name: str, is_null: np.ndarray | None) -> ValueColumn:
+    if is_null is not None and is_null.all():
+        return ValueColumn(name, "timestamp with time zone", np.full(len(series), NOT_A_TIME), is_null)
+    values = pd.DatetimeIndex(series).tz_convert("UTC").as_unit("us").asi8
+    beyond = ((values < EARLIEST_US) | (values > LATEST_US)) & (values != NOT_A_TIME)
+    if beyond.any():
+        row = int(beyond.argmax())
+        raise FrameError(
+            f"Column {name!r} holds {series.iloc[row]} (row {row}), outside the years 1678 to 2260. Leave the cell "
+            "empty, or use a date column."
+        )
+    return ValueColumn(name, "timestamp with time zone", values, is_null)
+
+
+def _number_column(series: pd.Series, name: str, target: str, is_null: np.ndarray | None) -> ValueColumn:
+    wire = COLUMN_TYPES[target].wire
+    assert wire is not None
+    dtype = np.dtype(bool) if target == "bool" else np.dtype(wire).newbyteorder("=")
+    try:
+        if dtype.kind == "f":
+            values = series.to_numpy(dtype=dtype, na_value=np.nan)
+        elif is_null is None:
+            values = series.to_numpy(dtype=dtype)
+        else:
+            values = series.astype(object).where(~is_null, 0).to_numpy().astype(dtype)
+    except OverflowError as error:
+        raise FrameError(f"Column {name!r} holds a number that does not fit into {target}.") from error
+    if dtype.kind == "f" and not np.isfinite(values).all():
         infinite = np.isinf(values)
         if infinite.any():
+            row = int(infinite.argmax())
             raise FrameError(
-                f"Column {name!r} holds an infinite value (row {int(infinite.argmax())}, index "
-                f"{series.index[int(infinite.argmax())]}). Replace it by NaN or mend its source."
+                f"Column {name!r} holds an infinite value (row {row}, index {series.index[row]}). Replace it by NaN or "
+                "mend its source."
             )
     return ValueColumn(name, target, values, is_null)
-
-
-def _is_whole(series: pd.Series) -> bool:
-    present = series.dropna()
-    return bool(np.isfinite(present).all() and (present == np.floor(present)).all() and (present.abs() < 2**53).all())
 
 
 def _text_column(series: pd.Series, name: str, is_null: np.ndarray | None) -> ValueColumn:

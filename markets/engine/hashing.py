@@ -9,6 +9,7 @@ import datetime as dt
 import hashlib
 import json
 import math
+import re
 import uuid
 from collections.abc import Mapping
 from decimal import Decimal
@@ -16,6 +17,7 @@ from enum import Enum
 from pathlib import PurePath
 from typing import Any, Literal
 
+import numpy as np
 from pydantic import BaseModel
 
 from markets.exceptions import InvalidInput
@@ -49,13 +51,14 @@ def configuration_hash(
     for name, value in arguments.items():
         if not in_scope(scopes.get(name, "storage"), purpose):
             continue
-        if name in defaults and _same(value, defaults[name]):
+        if name in defaults and same_configuration(value, defaults[name], purpose=purpose, name=name):
             continue
         content["arguments"][name] = canonical(value, purpose=purpose, name=name)
     if namespace.strip():
         content["namespace"] = namespace.strip()
     digest = hashlib.sha256(canonical_json(content).encode()).hexdigest()[:HASH_DIGITS]
-    return f"{cls.__name__.lower()[: LONGEST_NAME - HASH_DIGITS - 1]}_{digest}"
+    prefix = re.sub(r"[^a-z0-9_]", "", cls.__name__.lower())  # other letters take several bytes of a table's name
+    return f"{prefix[: LONGEST_NAME - HASH_DIGITS - 1]}_{digest}"
 
 
 def in_scope(scope: Scope, purpose: Purpose) -> bool:
@@ -70,6 +73,8 @@ def canonical(value: Any, *, purpose: Purpose, name: str) -> Any:
     """A JSON value that is equal for equal configurations, whatever order or spelling they arrived in."""
     if isinstance(value, Enum):
         return canonical(value.value, purpose=purpose, name=name)
+    if isinstance(value, np.generic):
+        value = value.item()
     if value is None or isinstance(value, bool | int | str):
         return value
     if isinstance(value, float):
@@ -77,7 +82,7 @@ def canonical(value: Any, *, purpose: Purpose, name: str) -> Any:
             raise InvalidInput(f"{name}={value} cannot be part of a DataNode's configuration.", field=name)
         return {"float": repr(value)}
     if isinstance(value, Decimal):
-        return {"decimal": str(value.normalize())}
+        return {"decimal": _decimal_text(value, name)}
     if isinstance(value, dt.datetime):
         if value.tzinfo is None:
             raise InvalidInput(f"{name}={value.isoformat()} has no time zone. Add tzinfo=datetime.UTC.", field=name)
@@ -93,7 +98,7 @@ def canonical(value: Any, *, purpose: Purpose, name: str) -> Any:
     if hasattr(value, "storage_hash") and hasattr(value, "update_hash"):
         return {"node": value.storage_hash if purpose == "storage" else value.update_hash}
     if hasattr(value, "unique_identifier"):
-        return {"identifier": value.unique_identifier}
+        return value.unique_identifier  # an object and its identifier say the same
     if isinstance(value, Mapping):
         return {str(key): canonical(item, purpose=purpose, name=f"{name}.{key}") for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
@@ -111,8 +116,12 @@ def _canonical_model(model: BaseModel, purpose: Purpose) -> dict[str, Any]:
         value = getattr(model, field)
         if not in_scope(field_scope(type(model), field), purpose):
             continue
-        if not description.is_required() and _same(value, description.get_default(call_default_factory=True)):
-            continue
+        if not description.is_required():
+            default = description.get_default(call_default_factory=True)
+            if same_configuration(value, default, purpose=purpose, name=field):
+                continue
+        fields[field] = canonical(value, purpose=purpose, name=field)
+    for field, value in (model.model_extra or {}).items():
         fields[field] = canonical(value, purpose=purpose, name=field)
     return {"model": class_path(type(model)), "fields": fields}
 
@@ -127,15 +136,26 @@ def field_scope(model: type[BaseModel], field: str) -> Scope:
 
 
 def _canonical_list(value: list | tuple | set | frozenset, purpose: Purpose, name: str) -> list[Any]:
-    items = [
-        item.unique_identifier if hasattr(item, "unique_identifier") else canonical(item, purpose=purpose, name=name)
-        for item in value
-    ]
+    items = [canonical(item, purpose=purpose, name=name) for item in value]
     objects = bool(value) and all(hasattr(item, "unique_identifier") for item in value)
     if isinstance(value, set | frozenset) or objects or name in ORDER_FREE_LISTS:
         return sorted(items, key=canonical_json)
     return items
 
 
-def _same(value: Any, default: Any) -> bool:
-    return type(value) is type(default) and bool(value == default)
+def _decimal_text(value: Decimal, name: str) -> str:
+    if not value.is_finite():
+        raise InvalidInput(f"{name}={value} cannot be part of a DataNode's configuration.", field=name)
+    text = f"{value:f}"  # exact, whatever the precision of the ambient context
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def same_configuration(value: Any, default: Any, *, purpose: Purpose, name: str) -> bool:
+    """Whether a value and a default have one canonical form: [1] and (1,) have, 1 and 1.0 and True have not."""
+    if value is default:
+        return True
+    try:
+        form = canonical_json(canonical(default, purpose=purpose, name=name))
+    except InvalidInput:  # a default that only marks "not given"
+        return False
+    return canonical_json(canonical(value, purpose=purpose, name=name)) == form

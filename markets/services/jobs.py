@@ -1,5 +1,6 @@
 """Jobs: asked for here, done by a worker, watched by a person; a killed worker loses none."""
 
+import datetime as dt
 import logging
 import time
 from collections.abc import Callable
@@ -10,11 +11,14 @@ from django.db import connection, transaction
 from django.utils import timezone
 
 from markets import locks
+from markets.engine.text import storable_text
 from markets.exceptions import NotFound
 from markets.models import Job, JobMessage, JobStatus
 
 logger = logging.getLogger(__name__)
 
+QUEUE_PATIENCE = dt.timedelta(minutes=10)  # a job that waits longer may have lost its message: it gets another
+SECONDS_FOR_A_DEAD_WORKER = 5.0  # a job is redelivered before PostgreSQL has noticed that its worker is gone
 MOST_ATTEMPTS = 3  # a job that kills its worker three times would kill the next one too
 SECONDS_BETWEEN_REPORTS = 0.3  # often enough for a live bar, rare enough to cost nothing
 
@@ -48,11 +52,14 @@ class JobProgress:
             return
         self._reported_at = now
         Job.objects.filter(pk=self.job.pk).update(
-            progress_done=done, progress_total=total, progress_text=text[:255], updated_at=timezone.now()
+            progress_done=done,
+            progress_total=total,
+            progress_text=storable_text(text)[:255],
+            updated_at=timezone.now(),
         )
 
     def say(self, text: str, level: str = "info") -> None:
-        JobMessage.objects.create(job=self.job, level=level, text=text.replace("\x00", ""))
+        JobMessage.objects.create(job=self.job, level=level, text=storable_text(text))
 
 
 def submit(kind: str, title: str, arguments: dict[str, Any], *, user: AbstractBaseUser | None = None) -> Job:
@@ -88,7 +95,7 @@ def execute(uid: str) -> None:
         job = Job.objects.get(uid=uid)
     except Job.DoesNotExist:
         raise NotFound(f"There is no job {uid}.") from None
-    with locks.held(locks.LockSpace.JOB, job.pk) as free:
+    with locks.held(locks.LockSpace.JOB, job.pk, patience=SECONDS_FOR_A_DEAD_WORKER) as free:
         if not free:
             return
         job.refresh_from_db()
@@ -107,8 +114,7 @@ def _do(job: Job) -> None:
     job.status, job.attempts, job.started_at = JobStatus.RUNNING, job.attempts + 1, timezone.now()
     job.save(update_fields=["status", "attempts", "started_at", "updated_at"])
     try:
-        handler = _handlers[job.kind]
-        counters = handler(progress)
+        counters = _handler(job.kind)(progress)
     except Exception as error:
         logger.exception("job %s failed", job.uid)
         if connection.connection is not None and not connection.is_usable():
@@ -119,15 +125,28 @@ def _do(job: Job) -> None:
         _finish(job, JobStatus.SUCCEEDED, counters=counters)
 
 
+def _handler(kind: str) -> Handler:
+    if kind not in _handlers:
+        raise NotFound(f"No worker knows jobs of kind {kind!r}. Known: {', '.join(sorted(_handlers))}.")
+    return _handlers[kind]
+
+
 def _finish(job: Job, status: str, *, error: str = "", counters: dict[str, Any] | None = None) -> None:
-    fields: dict[str, Any] = {"status": status, "error": error.replace("\x00", ""), "finished_at": timezone.now()}
+    now = timezone.now()
+    fields: dict[str, Any] = {"status": status, "error": storable_text(error), "finished_at": now, "updated_at": now}
     if counters is not None:
         fields["counters"] = counters
-    Job.objects.filter(pk=job.pk).exclude(status__in=[JobStatus.SUCCEEDED, JobStatus.FAILED]).update(**fields)
+    unfinished = Job.objects.filter(pk=job.pk).exclude(status__in=[JobStatus.SUCCEEDED, JobStatus.FAILED])
+    if unfinished.update(**fields):
+        for name, value in fields.items():
+            setattr(job, name, value)
 
 
 def recover_interrupted_jobs() -> list[Job]:
-    """Queue anew every job that says it is running while nobody holds its lock: its worker died."""
+    """Queue anew every job whose worker died (it says "running" while nobody holds its lock) or whose message is lost.
+
+    A second message for a job does no harm.
+    """
     recovered = []
     for job in Job.objects.filter(status=JobStatus.RUNNING):
         with locks.held(locks.LockSpace.JOB, job.pk) as free:
@@ -137,6 +156,11 @@ def recover_interrupted_jobs() -> list[Job]:
                 status=JobStatus.QUEUED, updated_at=timezone.now()
             )
         if changed:
+            recovered.append(job)
+            publish(job)
+    forgotten = Job.objects.filter(status=JobStatus.QUEUED, updated_at__lt=timezone.now() - QUEUE_PATIENCE)
+    for job in forgotten:
+        if forgotten.filter(pk=job.pk).update(updated_at=timezone.now()):
             recovered.append(job)
             publish(job)
     return recovered

@@ -4,12 +4,13 @@ import uuid
 from typing import Any
 
 from django.contrib.auth.models import AbstractBaseUser
+from django.db import transaction
 
 from markets.data_nodes import registration, runs
 from markets.data_nodes.configuration import build_node
 from markets.data_nodes.node import DataNode
 from markets.exceptions import NotFound
-from markets.models import Job, JobStatus, NodeRun, NodeUpdate
+from markets.models import Job, JobStatus, NodeRun, NodeUpdate, StorageNode
 from markets.services import jobs
 
 RUN_NODE = "run_node"
@@ -66,13 +67,22 @@ def run_in_process(
 def request_run(update: NodeUpdate, *, user: AbstractBaseUser | None = None, update_tree: bool = True) -> Job:
     """Ask a worker to run the node. While such a job waits or runs, that job is returned instead of a second one."""
     build_node(update.build_configuration)  # a class that is not registered is refused here, not in the worker
-    pending = Job.objects.filter(
-        kind=RUN_NODE, status__in=[JobStatus.QUEUED, JobStatus.RUNNING], arguments__node_update=str(update.uid)
-    ).first()
-    if pending is not None:
-        return pending
-    arguments = {"node_update": str(update.uid), "update_tree": update_tree}
-    return jobs.submit(RUN_NODE, f"Run {update}", arguments, user=user)
+    with transaction.atomic():
+        NodeUpdate.objects.select_for_update().get(pk=update.pk)  # of two who ask at once, one asks first
+        pending = Job.objects.filter(
+            kind=RUN_NODE, status__in=[JobStatus.QUEUED, JobStatus.RUNNING], arguments__node_update=str(update.uid)
+        ).first()
+        if pending is not None:
+            return pending
+        arguments = {"node_update": str(update.uid), "update_tree": update_tree}
+        return jobs.submit(RUN_NODE, f"Run {update}", arguments, user=user)
+
+
+def recover_interrupted() -> int:
+    """Mend what dead processes left behind: jobs are queued anew, runs recorded as failed; returns how many jobs."""
+    recovered = len(jobs.recover_interrupted_jobs())
+    runs.close_interrupted_runs()
+    return recovered
 
 
 @jobs.handles(RUN_NODE)
@@ -97,24 +107,26 @@ class _JobObserver:
         self.job: Job | None = progress.job
         self.position = 0
         self.total = 1
+        self.name = ""
         self.counters = {"nodes": 0, "rows_written": 0}
 
     def node_started(self, node: DataNode, position: int, total: int) -> None:
-        self.position, self.total = position, total
-        self._report(0, name_of(node), always=True)
+        self.position, self.total, self.name = position, total, name_of(node)
+        self._report(0, self.name, always=True)
 
     def node_progressed(self, node: DataNode, done: int, total: int | None, text: str) -> None:
         share = min(done / total, 1.0) if total else 0.0
-        self._report(int(share * self.UNITS), f"{name_of(node)}: {text}" if text else name_of(node))
+        self._report(int(share * self.UNITS), f"{self.name}: {text}" if text else self.name)
 
     def node_finished(self, node: DataNode, result: runs.RunResult) -> None:
+        self.name = name_of(node)  # its first run publishes its identifier
         self.counters["nodes"] += 1
         self.counters["rows_written"] += result.rows_written
         self.progress.say(
-            f"{name_of(node)}: {result.run.get_status_display().lower()}, {result.rows_written:,} rows written "
+            f"{self.name}: {result.run.get_status_display().lower()}, {result.rows_written:,} rows written "
             f"in {result.timings['total']:.2f} s"
         )
-        self._report(self.UNITS, name_of(node), always=True)
+        self._report(self.UNITS, self.name, always=True)
 
     def _report(self, units: int, text: str, *, always: bool = False) -> None:
         self.progress.report(self.position * self.UNITS + units, self.total * self.UNITS, text, always=always)
@@ -122,8 +134,8 @@ class _JobObserver:
 
 def name_of(node: DataNode) -> str:
     """The published identifier of a node's table, else its class."""
-    metadata = node.get_table_metadata()
-    return metadata.identifier if metadata is not None else type(node).__name__
+    published = StorageNode.objects.filter(storage_hash=node.storage_hash).values_list("identifier", flat=True).first()
+    return published or type(node).__name__
 
 
 def latest_runs(limit: int = 10) -> list[NodeRun]:

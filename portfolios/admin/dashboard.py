@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from markets.admin.base import command
 from markets.admin.data_nodes import with_latest_run
 from markets.admin.formatting import age, badge, count, link, status_badge, utc
 from markets.admin.freshness import freshness_of
@@ -38,8 +39,16 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """The context of the first page; what a person may not view is left out."""
     now = timezone.now()
     user = request.user
-    tiles = [_tile(*entry) for entry in COUNTED if user.has_perm(f"{entry[0]._meta.app_label}.view_{entry[0]._meta.model_name}")]  # type: ignore[union-attr]
-    context |= {"tiles": tiles, "is_empty": bool(tiles) and not any(tile["is_filled"] for tile in tiles), "now": utc(now)}
+    tiles = [
+        _tile(*entry)
+        for entry in COUNTED
+        if user.has_perm(f"{entry[0]._meta.app_label}.view_{entry[0]._meta.model_name}")
+    ]  # type: ignore[union-attr]
+    context |= {
+        "tiles": tiles,
+        "is_empty": bool(tiles) and not any(tile["is_filled"] for tile in tiles),
+        "now": utc(now),
+    }
     if user.has_perm("markets.view_noderun"):  # type: ignore[union-attr]
         runs = NodeRun.objects.select_related("node_update__storage")
         failed = runs.filter(status=RunStatus.FAILED, finished_at__gte=now - dt.timedelta(hours=24))
@@ -100,7 +109,7 @@ def _freshness(now: dt.datetime) -> Table:
             )
             for row in shown
         ],
-        empty=format_html("No DataNode is registered. The demo makes four: {}", format_html("<code>make demo</code>")),
+        empty=format_html("No DataNode is registered. The demo makes some: {}", command("make demo")),
         footer=more if len(updates) > NODES_SHOWN else "",
     )
 

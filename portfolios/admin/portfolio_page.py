@@ -42,7 +42,9 @@ def conventions(portfolio: Portfolio) -> list[Fact]:
     facts = [
         Fact("Weights", WEIGHTS_IN_WORDS[WeightsConvention(portfolio.weights_between_rebalances)]),
         Fact("Turnover", TURNOVER_IN_WORDS[TurnoverBasis(portfolio.turnover_basis)]),
-        Fact("Fee", f"{basis_points} basis points of the value traded, both legs, charged on the value before the trade."),
+        Fact(
+            "Fee", f"{basis_points} basis points of the value traded, both legs, charged on the value before the trade."
+        ),
         Fact("Valued at", format_html("<code>{}</code> of the price table", portfolio.valuation_column)),
         Fact("Calendar", _calendar(portfolio)),
     ]
@@ -96,10 +98,9 @@ def statistics_facts(portfolio: Portfolio, values: pd.DataFrame) -> dict[str, An
         return {"statistics": [], "statistics_note": f"Statistics cannot be computed: {error}"}
     drawdown = percent(found.max_drawdown)
     if found.drawdown_start is not None:
-        recovery = _date(found.drawdown_recovery) if found.drawdown_recovery is not None else "not recovered"
-        span = f"{_date(found.drawdown_start)} to {_date(found.drawdown_trough)}, {recovery}"
-        if found.drawdown_recovery is not None:
-            span = f"{_date(found.drawdown_start)} to {_date(found.drawdown_trough)}, recovered {recovery}"
+        recovered = found.drawdown_recovery is not None
+        end = f"recovered {_date(found.drawdown_recovery)}" if recovered else "not recovered"
+        span = f"{_date(found.drawdown_start)} to {_date(found.drawdown_trough)}, {end}"
         drawdown = format_html("{} <span class='msm-quiet'>{}</span>", drawdown, span)
     return {
         "statistics": [

@@ -68,7 +68,9 @@ class PortfolioAdmin(MarketAdmin):
         js = ("bokeh/bokeh.min.js", "markets/charts.js")
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Portfolio]:
-        values = PortfolioValue.objects.filter(portfolio_identifier=OuterRef("unique_identifier")).order_by("-time_index")
+        values = PortfolioValue.objects.filter(portfolio_identifier=OuterRef("unique_identifier")).order_by(
+            "-time_index"
+        )
         runs = NodeRun.objects.filter(node_update=OuterRef("values_node")).order_by("-id")
         return (
             super()
@@ -150,7 +152,9 @@ class PortfolioAdmin(MarketAdmin):
             "headline": _headline(values),
             "convention": conventions(obj),
             "nodes": _nodes(obj),
-            "run_command": f".venv/bin/python manage.py run_node {obj.values_node.update_hash}" if obj.values_node else "",
+            "run_command": f".venv/bin/python manage.py run_node {obj.values_node.update_hash}"
+            if obj.values_node
+            else "",
             **statistics_facts(obj, values),
             "weights_table": weights_table(obj),
         }

@@ -91,4 +91,3 @@ def latest_weights(portfolio: Portfolio) -> LatestWeights | None:
     session = [row for row in rows.filter(time_index=last) if row.weight]
     session.sort(key=lambda row: (-abs(row.weight), row.asset_identifier))
     return LatestWeights(last, session[:LATEST_SHOWN], len(session), float(sum(row.weight for row in session)))
-

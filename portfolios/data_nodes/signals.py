@@ -12,6 +12,7 @@ from markets.data_nodes.interpolated_prices import category_members
 from markets.data_nodes.metadata import TableMetaData
 from markets.data_nodes.node import DataNode
 from markets.engine.hashing import configuration_hash
+from markets.engine.indexes import codes_and_times
 from markets.exceptions import InvalidInput
 from portfolios.engine.signals import equal_weights
 from portfolios.models import SignalWeight
@@ -52,14 +53,11 @@ class SignalWeights(DataNode):
         frame = self.get_df_between_dates()
         if frame.empty:
             return np.empty(0, dtype=np.int64), np.empty((0, 0)), []
-        index = frame.index
-        assert isinstance(index, pd.MultiIndex)
-        stamps = index.levels[0].asi8
-        identifiers = sorted(index.levels[2], key=str.encode)
-        rank = {name: position for position, name in enumerate(identifiers)}
-        columns = np.array([rank[name] for name in index.levels[2]])[index.codes[2]]
+        identifiers = sorted(set(frame.index.get_level_values("asset_identifier")), key=str.encode)
+        codes, times = codes_and_times(frame, identifiers)
+        stamps, rows = np.unique(times, return_inverse=True)
         weights = np.zeros((len(stamps), len(identifiers)))
-        weights[index.codes[0], columns] = frame["signal_weight"].to_numpy()
+        weights[rows, codes] = frame["signal_weight"].to_numpy()
         return stamps, weights, identifiers
 
 

@@ -14,6 +14,7 @@ from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.node import DataNode, NodeOutput
 from markets.data_nodes.reads import IdentityRange
 from markets.data_nodes.sessions import Sessions, load_sessions
+from markets.engine.indexes import index_of_codes, sorted_by_identifier
 from markets.exceptions import InvalidInput
 from portfolios.data_nodes.signals import EMPTY, SignalWeights
 from portfolios.engine.alignment import AlignedPrices, align_prices, align_signal
@@ -212,7 +213,7 @@ class PortfolioValues(DataNode):
         """
         reach = max(rows.start - self.configuration.maximum_price_age_sessions - 1, 0)
         frame = self._read_prices(sessions, assets, reach, rows)
-        codes, times, order = _sorted_by_asset(frame, assets)
+        codes, times, order = sorted_by_identifier(frame, assets)
         first = rows.start - 1 if resumed else rows.start
         index = sessions.closes[first : rows.stop]
         prices = align_prices(
@@ -248,7 +249,8 @@ class PortfolioValues(DataNode):
             )
         wanted = [name for name in dict.fromkeys([column, VOLUME]) if name in names]
         last: IdentityRange = {"end_date": _instant(sessions.closes[rows.stop - 1])}
-        recent: IdentityRange = {**last, "start_date": _instant(sessions.closes[reach])}
+        window_start = _instant(sessions.closes[reach])
+        recent: IdentityRange = {**last, "start_date": window_start}
         frame = self.price_source.get_ranged_data_per_asset(dict.fromkeys(assets, recent), columns=wanted)
         known = frame[frame[column].notna()].index
         before_rows = known[known.get_level_values(0) < pd.Timestamp(sessions.closes[rows.start], tz="UTC")]
@@ -256,7 +258,7 @@ class PortfolioValues(DataNode):
         silent = [
             name
             for name in set(assets) - set(before_rows.get_level_values(1))
-            if name in first_seen and first_seen[name] < recent["start_date"]
+            if name in first_seen and first_seen[name] < window_start
         ]
         if not silent:
             return frame
@@ -300,11 +302,10 @@ class PortfolioValues(DataNode):
         """
         row, column = np.nonzero((valuation.weights != 0) | (valuation.weights_before != 0))
         stamps = pd.DatetimeIndex(closes.astype("M8[ns]"), tz="UTC")
-        index = pd.MultiIndex(
-            levels=[stamps, [self.configuration.portfolio_identifier], pd.Index(assets, dtype="str")],
-            codes=[row, np.zeros(len(row), dtype=np.int64), column],
-            names=list(self.weights_node.index_names),
-            verify_integrity=False,
+        index = index_of_codes(
+            self.weights_node.index_names,
+            [stamps, [self.configuration.portfolio_identifier], pd.Index(assets, dtype="str")],
+            [row, np.zeros(len(row), dtype=np.int64), column],
         )
         cells: dict[str, Any] = {
             "weight": valuation.weights,
@@ -349,17 +350,6 @@ def _over(assets: list[str], identifiers: list[str], weights: np.ndarray) -> np.
     position = {name: code for code, name in enumerate(assets)}
     spread[:, [position[name] for name in identifiers]] = weights
     return spread
-
-
-def _sorted_by_asset(frame: pd.DataFrame, assets: list[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Codes and times (N,) sorted by (asset, time), and the order that sorts the frame's columns likewise."""
-    index = frame.index
-    assert isinstance(index, pd.MultiIndex)
-    position = {name: code for code, name in enumerate(assets)}
-    codes = np.array([position[name] for name in index.levels[1]], dtype=np.int64)[index.codes[1]]
-    order = np.argsort(codes, kind="stable")
-    times = index.levels[0].asi8[index.codes[0]]
-    return codes[order], times[order], order
 
 
 def _instant(nanoseconds: np.int64 | int) -> dt.datetime:

@@ -1,0 +1,220 @@
+"""The routes of the API as a table, and the world that they are tried on."""
+
+import datetime as dt
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connection
+from rest_framework.test import APIClient
+
+from markets.data_nodes import registry
+from markets.models import Asset, AssetCategory, AssetType, Calendar, Job, NodeUpdate
+from portfolios.models import Portfolio
+from tests import factories
+from tests.rest import nodes
+
+ROOT = "/api/v1/"
+TABLES = (
+    "markets_asset markets_assettype markets_openfigidetails markets_assetcategory markets_assetcategorymembership "
+    "markets_calendar markets_calendarsession markets_storagenode markets_nodeupdate markets_noderun "
+    "markets_updatestatistic markets_job markets_jobmessage portfolios_portfolio"
+).split()
+
+
+@dataclass(frozen=True)
+class Route:
+    """A way in: `path` is filled from the world; `body` makes a valid body; `needs` the permissions."""
+
+    method: str
+    path: str
+    needs: tuple[str, ...]
+    status: int = 200
+    body: dict[str, Any] | None = None
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}"
+
+    @property
+    def writes(self) -> bool:
+        return self.method != "get"
+
+
+@dataclass(frozen=True)
+class World:
+    """One row of everything; what the paths and bodies of the routes name."""
+
+    asset: Asset
+    spare: Asset
+    asset_type: AssetType
+    category: AssetCategory
+    calendar: Calendar
+    node: NodeUpdate
+    job: Job
+    portfolio: Portfolio
+
+    def fill(self, text: str) -> str:
+        names = {name: str(getattr(self, name).uid) for name in self.__dataclass_fields__}
+        return text.format(**names, identifier=self.node.storage.identifier, hash=self.node.update_hash)
+
+    def body(self, body: Any) -> Any:
+        """The body with `{name}` replaced by uids."""
+        if isinstance(body, dict):
+            return {name: self.body(value) for name, value in body.items()}
+        if isinstance(body, list):
+            return [self.body(value) for value in body]
+        return self.fill(body) if isinstance(body, str) else body
+
+
+def make_world() -> World:
+    registry.register_module("tests.rest.nodes")
+    for name in nodes.NAMES:
+        factories.asset(unique_identifier=name)
+    node = nodes.Bars(f"bars-{factories.number()}")
+    node.run()
+    asset = factories.asset()
+    factories.details(asset)
+    calendar = factories.calendar(dt.date(2026, 1, 2), dt.date(2026, 1, 5))
+    return World(
+        asset=asset,
+        spare=factories.asset(),
+        asset_type=factories.asset_type(),
+        category=factories.category(asset),
+        calendar=calendar,
+        node=node.get_node_update(),
+        job=factories.job(),
+        portfolio=factories.portfolio(calendar=calendar, calendar_name=calendar.unique_identifier),
+    )
+
+
+def _crud(path: str, name: str, model: str, create: dict[str, Any], change: dict[str, Any]) -> list[Route]:
+    app, _, label = model.partition(".")
+    row = f"{path}{{{name}}}/"
+
+    def needs(verb: str) -> tuple[str, ...]:
+        return (f"{app}.{verb}_{label}",)
+
+    return [
+        Route("get", path, needs("view")),
+        Route("post", path, needs("add"), 201, create),
+        Route("get", row, needs("view")),
+        Route("put", row, needs("change"), 200, {**change}),
+        Route("patch", row, needs("change"), 200, change),
+        Route("delete", row, needs("delete"), 204),
+        Route("get", f"{row}delete-impact/", needs("view")),
+    ]
+
+
+PANDAS_CALENDAR = {
+    "source_identifier": "24/7",
+    "unique_identifier": "always",
+    "display_name": "Always",
+    "valid_from": "2026-05-25",
+    "valid_to": "2026-05-26",
+}
+CALENDAR = {
+    "unique_identifier": "mine",
+    "display_name": "Mine",
+    "valid_from": "2026-01-01",
+    "valid_to": "2026-12-31",
+}
+VIEW_NODE = ("markets.view_nodeupdate",)
+VIEW_PORTFOLIO = ("portfolios.view_portfolio",)
+ROUTES = [
+    *_crud("asset/", "spare", "markets.asset", {"unique_identifier": "NEW"}, {"asset_type": "bond"}),
+    *_crud("asset-type/", "asset_type", "markets.assettype", {"asset_type": "New"}, {"display_name": "Named"}),
+    *_crud(
+        "asset-category/",
+        "category",
+        "markets.assetcategory",
+        {"display_name": "New", "assets": ["{asset}"]},
+        {"display_name": "Renamed", "assets": []},
+    ),
+    Route(
+        "post",
+        "asset-category/{category}/append-assets/",
+        ("markets.change_assetcategory",),
+        200,
+        {"assets": ["{spare}"]},
+    ),
+    Route(
+        "post",
+        "asset-category/{category}/remove-assets/",
+        ("markets.change_assetcategory",),
+        200,
+        {"assets": ["{asset}"]},
+    ),
+    *[
+        route
+        for route in _crud(
+            "calendar/",
+            "calendar",
+            "markets.calendar",
+            CALENDAR,
+            {"display_name": "Renamed", "valid_from": "2026-01-01", "valid_to": "2026-12-31"},
+        )
+        if route.method != "delete"
+    ],
+    Route("get", "calendar/{calendar}/sessions/", ("markets.view_calendar",)),
+    Route(
+        "post",
+        "calendar/create-from-pandas-calendar/",
+        ("markets.add_calendar", "markets.change_calendar"),
+        201,
+        PANDAS_CALENDAR,
+    ),
+    Route("get", "data-node/", VIEW_NODE),
+    Route("get", "data-node/{node}/", VIEW_NODE),
+    Route("get", "data-node/{identifier}/data/", VIEW_NODE),
+    Route("get", "data-node/{identifier}/statistics/", VIEW_NODE),
+    Route("get", "data-node/{hash}/runs/", VIEW_NODE),
+    Route("post", "data-node/{hash}/run/", ("markets.view_nodeupdate", "markets.run_nodeupdate"), 202, {}),
+    Route("get", "job/", ("markets.view_job",)),
+    Route("get", "job/{job}/", ("markets.view_job",)),
+    *_crud(
+        "portfolio/",
+        "portfolio",
+        "portfolios.portfolio",
+        {"unique_identifier": "new", "calendar_uid": "{calendar}"},
+        {"display_name": "Renamed", "description": "Why"},
+    ),
+    Route("get", "portfolio/{portfolio}/weights/", VIEW_PORTFOLIO),
+    Route("get", "portfolio/{portfolio}/values/", VIEW_PORTFOLIO),
+    Route("get", "portfolio/{portfolio}/statistics/", VIEW_PORTFOLIO),
+]
+READS = [route for route in ROUTES if not route.writes]
+LISTS = [route for route in READS if "{" not in route.path]
+WRITES = [route for route in ROUTES if route.writes]
+BODIES = [route for route in WRITES if route.body is not None]
+VIEWS = sorted({name for route in READS for name in route.needs})
+ALL = sorted({name for route in ROUTES for name in route.needs})
+
+
+def call(client: APIClient, route: Route, world: World, *, query: str = "", **options: Any) -> Any:
+    path = ROOT + world.fill(route.path) + query
+    if route.body is not None and "data" not in options:
+        options = {"data": json.dumps(world.body(route.body)), "content_type": "application/json", **options}
+    return getattr(client, route.method)(path, **options)
+
+
+def stored() -> dict[str, str]:
+    """A fingerprint of every table that the API could write."""
+    prints = {}
+    with connection.cursor() as cursor:
+        for table in TABLES:
+            cursor.execute(f"SELECT md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) FROM {table} AS t")
+            prints[table] = cursor.fetchone()[0]
+    return prints
+
+
+def body_of(response: Any) -> bytes:
+    return b"".join(response.streaming_content) if response.streaming else response.content
+
+
+def is_error(response: Any, status: int | None = None) -> bool:
+    """Whether the answer has the shape of an error, and this status."""
+    if status is not None and response.status_code != status:
+        return False
+    body = response.json()
+    shape = set(body) == {"type", "errors"} and body["type"] in ("validation_error", "client_error")
+    return shape and all(set(item) == {"code", "detail", "attr"} and item["detail"] for item in body["errors"])

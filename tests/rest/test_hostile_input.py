@@ -1,0 +1,192 @@
+"""What nobody should send: each gets a 4xx in the one shape of errors, and nothing is written."""
+
+import json
+import uuid
+from typing import Any
+
+import pytest
+from rest_framework.test import APIClient
+
+from tests.rest.base import BODIES, LISTS, READS, ROOT, ROUTES, WRITES, Route, World, body_of, call, is_error, stored
+
+BAD_PAGES = [
+    *("limit=0", "limit=-1", "limit=501", "limit=abc", "limit=", "limit=1e2", "limit=" + "9" * 400, "limit=%00"),
+    *("limit=1&limit=2", "limit=%D9%A1", "limit=NaN", "offset=-1", "offset=x", "offset=" + "9" * 30, "offset=1.5"),
+]
+BAD_QUERIES = [
+    *BAD_PAGES,
+    *("nonsense=1", "uid=junk", "uid=", "uid__in=junk,x", "uid=%00", "ordering=nonsense", "ordering=-", "ordering="),
+    *("search=%00", "cursor=x", "%00=1", "uid__regex=.*", "format=api", "unique_identifier__exact=x&a=b"),
+]
+BAD_ROW_NAMES = [
+    *("junk", "%00", "0", "-1", "9" * 400, "..%2e", "%FF%FE", "'%20OR%201=1--", "{}", "%F0%9F%98%80", "null"),
+    *(str(uuid.uuid4()), uuid.uuid4().hex, f"%7B{uuid.uuid4()}%7D", f"urn:uuid:{uuid.uuid4()}"),
+]
+DEEP = "[" * 100_000 + "]" * 100_000
+BAD_BODIES: list[tuple[str, bytes, str]] = [
+    ("a list", b"[]", "application/json"),
+    ("a number", b"5", "application/json"),
+    ("a text", b'"x"', "application/json"),
+    ("null", b"null", "application/json"),
+    ("no JSON", b"{", "application/json"),
+    ("not UTF-8", b'{"display_name": "\xff\xfe"}', "application/json"),
+    ("NaN", b'{"metadata_json": {"a": NaN}}', "application/json"),
+    ("Infinity", b'{"commission_fee": Infinity}', "application/json"),
+    ("deep nesting", DEEP.encode(), "application/json"),
+    ("a deep field", b'{"nonsense": ' + DEEP.encode() + b"}", "application/json"),
+    ("an integer without end", b'{"nonsense": ' + b"9" * 10_000 + b"}", "application/json"),
+    ("an unknown field", b'{"nonsense": 1}', "application/json"),
+    ("an empty name", b'{"": 1}', "application/json"),
+    ("a NUL name", b'{"\\u0000": 1}', "application/json"),
+    ("a form", b"display_name=x", "application/x-www-form-urlencoded"),
+    ("plain text", b"{}", "text/plain"),
+    ("parts", b"--x\r\n\r\n--x--", "multipart/form-data; boundary=x"),
+    ("XML", b"<x/>", "application/xml"),
+    ("another charset", b"{}", "application/json; charset=utf-16"),
+    ("a codec that is no charset", b"{}", "application/json; charset=zlib"),
+    ("no content type", b"{}", ""),
+]
+HOSTILE_VALUES: list[Any] = [
+    *("", " ", "\x00", "a\x00b", "\ud800", "x" * 100_000, 0, -1, 10**400, 1.5, 1e308, True, None, [], ["x"], {}),
+    *(
+        {"a": 1},
+        [[]],
+        "2026-13-45",
+        "2026-01-01T00:00:00",
+        "1677-01-01",
+        "9999-12-31",
+        "0001-01-01",
+        "NaN",
+        "-Infinity",
+    ),
+    *("'; DROP TABLE markets_asset; --", "../../etc/passwd", "<script>", "%s%s%n", "\u202e\u200b", "Europe/../UTC"),
+]
+
+
+@pytest.mark.parametrize("query", BAD_QUERIES)
+@pytest.mark.parametrize("route", LISTS, ids=str)
+def test_bad_queries_of_lists_are_400(route: Route, query: str, admin: APIClient, db: None) -> None:
+    response = admin.get(f"{ROOT}{route.path}?{query}")
+    assert is_error(response, 400), body_of(response)
+    assert response.json()["type"] == "validation_error"
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if route not in LISTS], ids=str)
+def test_unknown_parameters_are_400_everywhere(route: Route, world: World, admin: APIClient) -> None:
+    before = stored()
+    response = call(admin, route, world, query="?nonsense=1")
+    assert is_error(response, 400)
+    assert response.json()["errors"][0]["attr"] == "nonsense"
+    assert "nonsense" in response.json()["errors"][0]["detail"]
+    assert stored() == before
+
+
+@pytest.mark.parametrize("route", [route for route in ROUTES if "{" in route.path], ids=str)
+def test_bad_row_names_are_404(route: Route, world: World, admin: APIClient) -> None:
+    before = stored()
+    head, _, tail = route.path.partition("{")
+    rest = tail.partition("}")[2]
+    body = (
+        {} if route.body is None else {"data": json.dumps(world.body(route.body)), "content_type": "application/json"}
+    )
+    for name in BAD_ROW_NAMES:
+        response = getattr(admin, route.method)(f"{ROOT}{head}{name}{rest}", **body)
+        assert is_error(response, 404), (name, body_of(response))
+    assert stored() == before
+
+
+@pytest.mark.parametrize("route", BODIES, ids=str)
+def test_bad_bodies_are_refused_whole(route: Route, world: World, admin: APIClient) -> None:
+    before = stored()
+    for label, body, content_type in BAD_BODIES:
+        response = call(admin, route, world, data=body, content_type=content_type)
+        assert 400 <= response.status_code < 500, (label, body_of(response))
+        assert is_error(response), label
+    assert stored() == before
+
+
+@pytest.mark.parametrize("route", BODIES, ids=str)
+def test_hostile_values_never_break(route: Route, world: World, admin: APIClient, settings: Any) -> None:
+    """Each field of each body, one hostile value at a time: 2xx where it is legal, else a 4xx that wrote nothing."""
+    fields = set(route.body or {}) | {
+        *("unique_identifier", "display_name", "description", "asset_type", "metadata_json", "assets", "calendar_uid"),
+        *("valid_from", "valid_to", "timezone", "commission_fee", "weights_between_rebalances", "valuation_column"),
+        *("is_custom_by_organization", "calendar_type", "source_identifier", "session_label", "update_tree", "uid"),
+    }
+    for field in sorted(fields):
+        for value in HOSTILE_VALUES:
+            before = stored()
+            response = call(admin, route, world, **_with(route, world, field, value))
+            assert response.status_code < 500, (field, str(value)[:50], body_of(response))
+            if response.status_code >= 400:
+                assert is_error(response), (field, str(value)[:50])
+                assert stored() == before, (field, str(value)[:50])
+
+
+def _with(route: Route, world: World, field: str, value: Any) -> dict[str, Any]:
+    body = {**world.body(route.body or {}), field: value}
+    return {"data": json.dumps(body), "content_type": "application/json"}
+
+
+BAD_FRAMES = [
+    *("format=xml", "format=", "start=junk", "start=2026-01-01", "start=2026-01-01T00:00:00", "end=9999999999999"),
+    *("start=2026-02-01T00:00:00Z&end=2026-01-01T00:00:00Z", "limit=0", "limit=-1", "limit=x", "columns=", "columns=,"),
+    *("columns=nonsense", "columns=%00", "start=%00", "start=0001-01-01T00:00:00%2B23:59", "format=json&format=csv"),
+    *("start=", "end=NaN", "columns=close;DROP%20TABLE%20x"),
+]
+
+
+@pytest.mark.parametrize(
+    "path", ["data-node/{identifier}/data/", "portfolio/{portfolio}/values/", "portfolio/{portfolio}/weights/"]
+)
+def test_bad_frame_requests_are_400(path: str, world: World, admin: APIClient) -> None:
+    for query in BAD_FRAMES:
+        response = admin.get(f"{ROOT}{world.fill(path)}?{query}")
+        assert is_error(response, 400), (query, body_of(response))
+    for name in ("asset_identifier=", "asset_identifier=%00", "asset_identifier=a,,b"):
+        if "values" not in path:
+            assert is_error(admin.get(f"{ROOT}{world.fill(path)}?{name}"), 400), name
+
+
+@pytest.mark.parametrize(
+    "query", ["start_date=junk", "end_date=2026-13-01", "start_date=2026-02-01&end_date=2026-01-01", *BAD_PAGES]
+)
+def test_bad_session_requests_are_400(query: str, world: World, admin: APIClient) -> None:
+    assert is_error(admin.get(f"{ROOT}{world.fill('calendar/{calendar}/sessions/')}?{query}"), 400)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+def test_other_methods_are_405(route: Route, world: World, admin: APIClient) -> None:
+    allowed = {other.method for other in ROUTES if other.path == route.path}
+    if route.path == "calendar/{calendar}/":
+        allowed.add("delete")
+    before = stored()
+    for method in {"get", "post", "put", "patch", "delete"} - allowed:
+        response = getattr(admin, method)(ROOT + world.fill(route.path), data="{}", content_type="application/json")
+        assert is_error(response, 405), method
+    assert stored() == before
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+def test_options_and_head_do_not_break(route: Route, world: World, admin: APIClient) -> None:
+    assert admin.options(ROOT + world.fill(route.path)).status_code == 200
+    if route in READS:
+        response = admin.head(ROOT + world.fill(route.path))
+        assert response.status_code == 200
+
+
+@pytest.mark.parametrize("route", WRITES, ids=str)
+def test_a_stale_etag_is_412(route: Route, world: World, admin: APIClient) -> None:
+    if route.method == "post" and "assets/" not in route.path:
+        pytest.skip("makes a new row, or only asks for a run")
+    before = stored()
+    for tag in ('"stale"', "junk", '"', 'W/"x"', ""):
+        response = call(admin, route, world, HTTP_IF_MATCH=tag)
+        assert is_error(response, 412), tag
+    assert stored() == before
+
+
+def test_another_accept_header(world: World, admin: APIClient) -> None:
+    assert is_error(admin.get(f"{ROOT}asset/", HTTP_ACCEPT="text/csv"), 406)
+    path = ROOT + world.fill("data-node/{identifier}/data/?format=csv")
+    assert admin.get(path, HTTP_ACCEPT="application/xml").status_code == 200

@@ -1,0 +1,111 @@
+"""Lists and pages take a number of queries that does not depend on how many rows they show."""
+
+import datetime as dt
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import Permission
+from rest_framework.test import APIClient
+
+from tests import factories
+from tests.rest.base import ROOT
+
+
+def _assets(count: int) -> None:
+    for _ in range(count):
+        factories.details(factories.asset())
+
+
+def _categories(count: int) -> None:
+    for _ in range(count):
+        factories.category(factories.asset(), factories.asset())
+
+
+def _nodes(count: int) -> None:
+    for _ in range(count):
+        update = factories.node_update()
+        factories.node_run(update)
+        factories.node_run(update)
+        factories.statistic(update.storage, factories.asset())
+
+
+def _jobs(count: int) -> None:
+    for _ in range(count):
+        factories.job(requested_by=factories.user())
+
+
+def _portfolios(count: int) -> None:
+    for _ in range(count):
+        factories.portfolio(
+            calendar=factories.calendar(),
+            values_node=factories.node_update(),
+            signal_weights_node=factories.node_update(),
+        )
+
+
+# Two of the queries are the session and the user; the count and the page are the rest. A DataNode adds its latest runs.
+CASES: list[tuple[str, Callable[[int], None], int]] = [
+    ("asset/", _assets, 4),
+    ("asset/?search=tick&ordering=-created_at", _assets, 4),
+    ("asset-type/", lambda count: [factories.asset_type() for _ in range(count)] and None, 4),
+    ("asset-category/", _categories, 4),
+    ("calendar/", lambda count: [factories.calendar(dt.date(2026, 1, 2)) for _ in range(count)] and None, 4),
+    ("data-node/", _nodes, 5),
+    ("job/", _jobs, 4),
+    ("portfolio/", _portfolios, 4),
+]
+
+
+@pytest.fixture
+def client(db: None) -> APIClient:
+    client = APIClient()
+    user = factories.user()
+    user.user_permissions.set(Permission.objects.filter(codename__startswith="view_"))
+    user.is_superuser = True
+    user.save()
+    client.force_login(user)
+    return client
+
+
+@pytest.mark.parametrize(("path", "fill", "queries"), CASES, ids=[case[0] for case in CASES])
+def test_lists(
+    path: str, fill: Callable[[int], None], queries: int, client: APIClient, django_assert_num_queries: Any
+) -> None:
+    fill(3)
+    with django_assert_num_queries(queries):
+        assert client.get(ROOT + path).json()["count"] == 3
+    fill(27)
+    with django_assert_num_queries(queries):
+        body = client.get(ROOT + path).json()
+    assert (body["count"], len(body["results"])) == (30, 30)
+
+
+def test_category_detail_and_members(client: APIClient, django_assert_num_queries: Any) -> None:
+    for size in (3, 30):
+        category = factories.category(*(factories.asset() for _ in range(size)))
+        with django_assert_num_queries(3):
+            assert client.get(f"{ROOT}asset-category/{category.uid}/").json()["number_of_assets"] == size
+        with django_assert_num_queries(4):
+            assert client.get(f"{ROOT}asset/?categories__uid={category.uid}").json()["count"] == size
+
+
+def test_calendar_sessions(client: APIClient, django_assert_num_queries: Any) -> None:
+    for size in (3, 30):
+        days = [dt.date(2026, 1, 1) + dt.timedelta(days=number) for number in range(size)]
+        calendar = factories.calendar(*days)
+        with django_assert_num_queries(5):
+            assert client.get(f"{ROOT}calendar/{calendar.uid}/sessions/").json()["count"] == size
+
+
+def test_changing_members_takes_as_many_queries_for_few_as_for_many(
+    client: APIClient, django_assert_max_num_queries: Any
+) -> None:
+    category = factories.category()
+    for size in (3, 300):
+        uids = [str(factories.asset().uid) for _ in range(size)]
+        with django_assert_max_num_queries(14):
+            response = client.post(
+                f"{ROOT}asset-category/{category.uid}/append-assets/", {"assets": uids}, format="json"
+            )
+        assert response.json()["added"] == size
