@@ -85,21 +85,22 @@ class OpenFigiDetailsInline(StackedInline):
     extra = 0
     fields = (
         ("ticker", "name"),
-        ("figi", "composite", "share_class"),
-        ("isin", "exchange_code"),
-        ("security_type", "security_type_2", "security_market_sector"),
+        ("figi", "isin"),
+        ("composite", "share_class"),
+        ("exchange_code", "security_market_sector"),
+        ("security_type", "security_type_2"),
         "security_description",
     )
 
 
 @admin.register(Asset)
 class AssetAdmin(ServiceAdmin):
-    list_display = ("unique_identifier", "ticker", "name", "asset_type", "is_custom_by_organization", "last_price")
+    list_display = ("unique_identifier", "ticker", "name", "asset_type", "master", "last_price")
     list_filter = (AssetTypeFilter, CategoryFilter, ("is_custom_by_organization", BooleanRadioFilter))
     list_select_related = ("openfigi_details",)
     sortable_by = ("unique_identifier",)  # the only order that an index gives at a million rows
     search_fields = ("unique_identifier",)
-    search_help_text = "Beginning of identifier, ticker or name; a FIGI; an ISIN"
+    search_help_text = "Identifier, ticker, name, FIGI, ISIN"
     fields = ("unique_identifier", "asset_type", "is_custom_by_organization")
     inlines = (OpenFigiDetailsInline,)
     change_form_outer_before_template = "admin/msm/asset_data.html"
@@ -182,6 +183,10 @@ class AssetAdmin(ServiceAdmin):
     @display(description="name")
     def name(self, asset: Asset) -> str:
         return format_html('<span class="msm-clip" title="{0}">{0}</span>', _details(asset, "name"))
+
+    @display(description="custom")
+    def master(self, asset: Asset) -> str:
+        return "custom" if asset.is_custom_by_organization else "public"
 
     @display(description="last price (UTC)")
     def last_price(self, asset: Asset) -> str:

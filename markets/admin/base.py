@@ -2,13 +2,15 @@
 
 from typing import Any, ClassVar
 
+from django import forms
 from django.core.paginator import Paginator
-from django.db.models import Model
+from django.db.models import JSONField, Model, TextField
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
+from unfold.widgets import UnfoldAdminTextareaWidget
 
 
 class BoundedPaginator(Paginator):
@@ -22,6 +24,13 @@ class BoundedPaginator(Paginator):
         return int(rows.order_by()[: self.MOST_ROWS].count())
 
 
+class MetadataField(forms.JSONField):
+    """A JSON value whose absence is an empty box, not the word null."""
+
+    def prepare_value(self, value: Any) -> Any:
+        return "" if value is None else super().prepare_value(value)
+
+
 class MarketAdmin(ModelAdmin):
     """Base of the pages. `empty_help` is what an empty list says; `page_context` feeds a page's template."""
 
@@ -33,7 +42,21 @@ class MarketAdmin(ModelAdmin):
     list_fullwidth = True
     warn_unsaved_form = True
     change_list_template = "admin/msm/change_list.html"
+    formfield_overrides = {
+        TextField: {"widget": UnfoldAdminTextareaWidget(attrs={"rows": 3})},
+        JSONField: {
+            "form_class": MetadataField,
+            "widget": UnfoldAdminTextareaWidget(attrs={"rows": 3}),
+            "help_text": "A JSON object, or nothing.",
+        },
+    }
     empty_help: ClassVar[str | SafeString] = ""
+
+    def get_changelist_instance(self, request: HttpRequest) -> Any:
+        changelist = super().get_changelist_instance(request)
+        if not changelist.query and not changelist.has_active_filters:
+            changelist.full_result_count = changelist.result_count  # else the theme offers to "show all" of a whole list
+        return changelist
 
     def page_context(self, request: HttpRequest, obj: Any) -> dict[str, Any]:
         """Values for the template of the object's page."""

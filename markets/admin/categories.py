@@ -44,14 +44,20 @@ class MembershipInline(TabularInline):
     model = AssetCategoryMembership
     extra = 0
     per_page = 25
-    fields = ("asset",)
+    fields = ("asset", "ticker")
+    readonly_fields = ("ticker",)
     autocomplete_fields = ("asset",)
     verbose_name = "member"
     verbose_name_plural = "members"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AssetCategoryMembership]:
         rows = super().get_queryset(request)
-        return rows.select_related("asset", "category").order_by("asset__unique_identifier")
+        return rows.select_related("asset__openfigi_details", "category").order_by("asset__unique_identifier")
+
+    @display(description="ticker")
+    def ticker(self, membership: AssetCategoryMembership) -> str:
+        details = getattr(membership.asset, "openfigi_details", None) if membership.asset_id else None
+        return (details and details.ticker) or ""
 
 
 @admin.register(AssetCategory)

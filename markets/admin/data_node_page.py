@@ -27,7 +27,7 @@ from markets.admin.node_runs import runs_table
 from markets.admin.tables import Column, Fact, Pages, Table
 from markets.data_nodes.configuration import build_node
 from markets.exceptions import MSMError
-from markets.models import Job, JobStatus, NodeUpdate, UpdateStatistic
+from markets.models import Job, JobStatus, NodeUpdate, RunStatus, UpdateStatistic
 from markets.services.node_runs import RUN_NODE
 
 logger = logging.getLogger(__name__)
@@ -55,9 +55,23 @@ def node_scope(update: NodeUpdate) -> NodeScope:
         return NodeScope(problem=f"{update.class_name} cannot be built: {type(error).__name__}: {error}")
 
 
+def what_kind(update: NodeUpdate) -> str:
+    """The class of a node, and whatever tells it from others that share its table."""
+    fields = [update.build_configuration]
+    found = []
+    while fields:
+        item = fields.pop(0)
+        for name, value in item.items():
+            if isinstance(value, dict) and "node" not in value:
+                fields.append(value)
+            elif isinstance(value, str) and _names_it(name) and value != str(update):
+                found.append(value)
+    return ", ".join([update.class_name, *found])
+
+
 def configuration_summary(configuration: Mapping[str, Any]) -> str:
     """The plain values of a configuration on one line."""
-    found: list[str] = []
+    found: list[tuple[bool, str]] = []
 
     def collect(item: Any) -> None:
         if not isinstance(item, Mapping) or "node" in item:
@@ -68,13 +82,18 @@ def configuration_summary(configuration: Mapping[str, Any]) -> str:
             if isinstance(value, Mapping):
                 collect(value)
             elif isinstance(value, list):
-                found.append(f"{name}: {len(value)} items")
+                found.append((True, f"{name}: {len(value)} items"))
             elif value not in (None, ""):
-                found.append(f"{name}: {value}")
+                found.append((not _names_it(name), f"{name}: {value}"))
 
     collect(configuration.get("arguments", {}))
-    text = ", ".join(found)
+    text = ", ".join(text for _, text in sorted(found, key=lambda item: item[0]))
     return text if len(text) <= SUMMARY_LENGTH else f"{text[: SUMMARY_LENGTH - 1]}…"
+
+
+def _names_it(name: str) -> bool:
+    """Whether a setting tells nodes of one class apart at a glance; such come first."""
+    return name == "dataset" or name.startswith("portfolio") or name.endswith("unique_id")
 
 
 def page_of(update: NodeUpdate, scope: NodeScope, request: HttpRequest) -> dict[str, Any]:
@@ -102,7 +121,7 @@ def _facts(update: NodeUpdate, scope: NodeScope) -> list[Fact]:
     last_time = getattr(update, "last_time", None)
     fresh = freshness_of([update], {update.pk: last_time}, now)[update.pk]
     last_status = getattr(update, "last_status", None)
-    status = status_badge(last_status, update.runs.model(status=last_status).get_status_display() if last_status else "Never ran")
+    status = status_badge(last_status, RunStatus(last_status).label if last_status else "Never ran")
     part = ", ".join(f"{name} = {value}" for name, value in scope.dimensions.items())
     return [
         Fact("Class", code(update.node_class)),
@@ -131,7 +150,7 @@ def _nodes(updates: Any, nothing: str) -> Any:
         format_html(
             "{} <span class='msm-quiet'>{}</span>",
             link(reverse("admin:markets_nodeupdate_change", args=(row.pk,)), row),
-            row.class_name,
+            what_kind(row),
         )
         for row in rows
     )
@@ -154,7 +173,10 @@ def _statistics(update: NodeUpdate, scope: NodeScope, request: HttpRequest) -> T
     return Table(
         label="Statistics",
         columns=[
-            *(Column(name.replace("_", " ").capitalize(), sort="identity" if not i else "") for i, name in enumerate(dimensions)),
+            *(
+                Column(name.replace("_", " ").capitalize(), sort="" if place else "identity")
+                for place, name in enumerate(dimensions)
+            ),
             *([] if dimensions else [Column("Table")]),
             Column("Ticker"),
             Column("First (UTC)", sort="first"),

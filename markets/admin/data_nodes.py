@@ -55,7 +55,7 @@ class NodeUpdateAdmin(ReadOnlyAdmin):
     list_display = ("identifier", "class_of", "configuration", "last_run", "last_time_utc", "num_rows", "freshness")
     list_filter = (LastStatusFilter,)
     search_fields = ("storage__identifier__icontains", "node_class__icontains", "update_hash__startswith")
-    search_help_text = "Identifier, class, or beginning of the update hash"
+    search_help_text = "Identifier, class or update hash"
     sortable_by = ("identifier",)
     change_form_template = "admin/msm/data_node.html"
     empty_help = format_html(

@@ -2,7 +2,7 @@
 
 import bisect
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,7 @@ class Freshness:
 
 
 def freshness_of(
-    updates: Iterable[NodeUpdate], last_times: dict[int, dt.datetime | None], now: dt.datetime
+    updates: Sequence[NodeUpdate], last_times: dict[int, dt.datetime | None], now: dt.datetime
 ) -> dict[int, Freshness]:
     """Primary key of each update → freshness; one query, whatever their number."""
     calendars = {update.pk: calendar_of(update.build_configuration) for update in updates}
@@ -38,10 +38,16 @@ def freshness_of(
         )
         for name, close in rows.order_by("closes_at").values_list("calendar__unique_identifier", "closes_at"):
             closes.setdefault(name, []).append(close)
-    return {pk: _freshness(last_times.get(pk), closes.get(name or ""), now) for pk, name in calendars.items()}
+    regular = {update.pk: bool(update.storage.data_frequency_id or calendars[update.pk]) for update in updates}
+    return {
+        pk: _freshness(last_times.get(pk), closes.get(name or ""), now, is_regular=regular[pk])
+        for pk, name in calendars.items()
+    }
 
 
-def _freshness(last: dt.datetime | None, closes: list[dt.datetime] | None, now: dt.datetime) -> Freshness:
+def _freshness(
+    last: dt.datetime | None, closes: list[dt.datetime] | None, now: dt.datetime, *, is_regular: bool
+) -> Freshness:
     if last is None:
         return Freshness("no data yet", "plain")
     if closes and (now - closes[-1]).days < FEW_DAYS:  # a calendar that ends in the past cannot tell sessions
@@ -50,6 +56,8 @@ def _freshness(last: dt.datetime | None, closes: list[dt.datetime] | None, now: 
             return Freshness("up to date", "good")
         text = f"{behind:,} session{'' if behind == 1 else 's'} behind"
         return Freshness(text, "good" if behind == 1 else "wait" if behind <= FEW_SESSIONS else "bad")
+    if not is_regular:  # without a frequency or a calendar nothing is late: a signal may hold for years
+        return Freshness(age(last, now), "plain")
     days = (now - last).total_seconds() / 86400
     text = age(last, now)
     return Freshness(

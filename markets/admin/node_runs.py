@@ -88,26 +88,28 @@ def seconds_of(run: NodeRun) -> float | None:
 
 
 def runs_table(runs: list[NodeRun], *, empty: Any, with_node: bool = False) -> Table:
-    """Runs, the latest first."""
+    """Runs, the latest first; a column for errors where there is one."""
+    has_errors = any(run.error_message for run in runs)
     columns = [
         Column("Started (UTC)"),
         Column("Status"),
-        Column("Rows written", numeric=True),
+        Column("Rows", numeric=True),
         Column("Took", numeric=True),
-        Column("Error"),
+        *([Column("Error")] if has_errors else []),
     ]
     rows = []
     for run in runs:
-        started = link(reverse("admin:markets_noderun_change", args=(run.pk,)), utc(run.started_at, zone=False))
+        started = link(reverse("admin:markets_noderun_change", args=(run.pk,)), utc(run.started_at.replace(second=0), zone=False))
         cells: list[Any] = [
             started,
             status_badge(run.status, run.get_status_display()),
             count(run.rows_written),
             duration(seconds_of(run)),
-            format_html('<span class="msm-clip" title="{0}">{0}</span>', run.error_message[:300]),
         ]
+        if has_errors:
+            cells.append(format_html('<span class="msm-clip" title="{0}">{0}</span>', run.error_message[:300]))
         if with_node:
             url = reverse("admin:markets_nodeupdate_change", args=(run.node_update_id,))
-            cells.insert(0, format_html('<span class="msm-clip">{}</span>', link(url, run.node_update)))
+            cells.insert(0, link(url, run.node_update))
         rows.append(cells)
     return Table(label="Runs", columns=[Column("DataNode"), *columns] if with_node else columns, rows=rows, empty=empty)

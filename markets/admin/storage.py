@@ -18,6 +18,7 @@ from markets.data_nodes.storage import table_exists
 from markets.models import StorageNode
 
 ROWS_SHOWN = 10
+TIMES = ("time_index", "timestamp with time zone")
 NUMBERS = ("float64", "float32", "int64", "int32", "int16")
 
 
@@ -104,7 +105,8 @@ def _first_and_last_rows(storage: StorageNode) -> tuple[Table, Table]:
     names = [*storage.key_columns, *(item["column_name"] for item in storage.columns)]
     tokens = {item["column_name"]: item["dtype"] for item in storage.columns}
     columns = [
-        Column(f"{name} (UTC)" if name == "time_index" else name, numeric=tokens.get(name) in NUMBERS) for name in names
+        Column(f"{name} (UTC)" if tokens.get(name, name) in TIMES else name, numeric=tokens.get(name) in NUMBERS)
+        for name in names
     ]
     empty = "The table is made with its first rows: run its DataNode."
     if not storage.columns or not table_exists(storage.table_name):

@@ -11,11 +11,18 @@ from django.http import HttpRequest
 
 @dataclass(frozen=True)
 class Column:
-    """A heading; `numeric` ones are aligned right. `sort` is the value of the sort parameter that orders by it."""
+    """A heading; `numeric` ones are aligned right, others whose title ends in (UTC) hold times on one line.
+
+    `sort` is the value of the sort parameter that orders by it.
+    """
 
     title: str
     numeric: bool = False
     sort: str = ""
+
+    @property
+    def css_class(self) -> str:
+        return "msm-num" if self.numeric else "msm-time" if self.title.endswith("(UTC)") else ""
 
 
 @dataclass
@@ -36,8 +43,11 @@ class Table:
     @property
     def headings(self) -> list[dict[str, Any]]:
         return [
-            {"column": column, "url": self.pages.sort_url(column.sort) if self.pages and column.sort else "",
-             "direction": self.pages.direction(column.sort) if self.pages and column.sort else ""}
+            {
+                "column": column,
+                "url": self.pages.sort_url(column.sort) if self.pages and column.sort else "",
+                "direction": self.pages.direction(column.sort) if self.pages and column.sort else "",
+            }
             for column in self.columns
         ]
 

@@ -15,10 +15,12 @@ from markets.data_nodes.reads import IdentityRange
 from markets.data_nodes.sessions import Sessions, load_sessions
 from markets.engine.dtypes import NOT_A_TIME
 from markets.engine.indexes import index_of_codes, sorted_by_identifier
-from markets.engine.interpolation import InterpolatedBars, interpolate_to_sessions
+from markets.engine.interpolation import BarNotAtSessionCloseError, InterpolatedBars, interpolate_to_sessions
 from markets.engine.price_files import NUMBER_COLUMNS
 from markets.exceptions import FrameError, InvalidInput, NotFound
 from markets.models import AssetCategory
+
+BARS_IN_MESSAGE = 5
 
 
 class InterpolatedPricesConfiguration(BaseModel):
@@ -80,6 +82,8 @@ class InterpolatedPrices(DataNode):
                 maximum_fill_sessions=self.configuration.maximum_fill_sessions,
                 rule=self.configuration.rule,
             )
+        except BarNotAtSessionCloseError as error:
+            raise FrameError(self._stray_bars(error, bars, identifiers)) from error
         except ValueError as error:
             raise FrameError(f"{self.source.get_storage()} on calendar {sessions.calendar}: {error}") from error
         self._report_coverage(result, identifiers)
@@ -115,6 +119,17 @@ class InterpolatedPrices(DataNode):
             for name, last, start in zip(identifiers, after.tolist(), starts.tolist(), strict=True)
         }
 
+    def _stray_bars(self, error: BarNotAtSessionCloseError, bars: dict[str, Any], identifiers: list[str]) -> str:
+        shown = [
+            f"{identifiers[bars['asset_codes'][row]]} at {_text(bars['times'][row])} (nearest close: {_text(near)})"
+            for row, near in zip(error.rows[:BARS_IN_MESSAGE], error.nearest_closes[:BARS_IN_MESSAGE], strict=True)
+        ]
+        return (
+            f"{len(error.rows)} bars of {self.source.get_storage()} are not stamped at a session close of the calendar "
+            f"{self.configuration.calendar_identifier}: {'; '.join(shown)}. Stamp bars at the close of their session, "
+            "use the calendar that the assets trade on, or extend its sessions."
+        )
+
     def _report_coverage(self, result: InterpolatedBars, identifiers: list[str]) -> None:
         filled = int(result.interpolated.sum())
         if filled:
@@ -137,6 +152,10 @@ def category_members(unique_identifier: str) -> list[str]:
     if not members:
         raise InvalidInput(f"The asset category {unique_identifier} is empty. Add assets to it.")
     return members
+
+
+def _text(nanoseconds: int) -> str:
+    return f"{pd.Timestamp(nanoseconds, tz='UTC'):%Y-%m-%dT%H:%M:%S}Z"
 
 
 def _bars(frame: pd.DataFrame, identifiers: list[str]) -> dict[str, Any]:

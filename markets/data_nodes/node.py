@@ -221,7 +221,8 @@ class DataNode:
             last = scoped.index_progress
         else:
             last = statistics.index_progress
-        return self.get_ranged_data_per_asset({identity: {"start_date": time} for identity, time in last.items()})
+        windows: dict[Any, reads.IdentityRange] = {identity: {"start_date": time} for identity, time in last.items()}
+        return self.get_ranged_data_per_asset(windows)
 
 
 def _remembering_arguments(initialise: Callable[..., None]) -> Callable[..., None]:

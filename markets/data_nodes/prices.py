@@ -12,8 +12,9 @@ from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.node import DataNode
 from markets.data_nodes.sessions import load_sessions
 from markets.engine.price_files import NUMBER_COLUMNS, PriceFile, check_duplicates, read_price_file, unknown_dates
+from markets.engine.text import storable_text
 from markets.exceptions import InvalidInput, UnknownIdentifiers
-from markets.models import OpenFigiDetails
+from markets.models import Asset, OpenFigiDetails
 
 BAR_COLUMNS = (
     ColumnMetaData(
@@ -61,7 +62,7 @@ class ExternalPricesConfiguration(BaseModel):
         description="Needed by a file with dates: each becomes the close of that session.",
     )
     asset_list: list[str] | None = Field(
-        default=None, json_schema_extra={"scope": "update"}, description="Import these only."
+        default=None, min_length=1, json_schema_extra={"scope": "update"}, description="Import these only."
     )
     description: str = Field(default="", json_schema_extra={"scope": "none"})
 
@@ -81,7 +82,7 @@ class ExternalPrices(DataNode):
     def update(self) -> pd.DataFrame:
         path = self.configuration.path
         file = read_price_file(path)
-        identifiers = _asset_identifiers(file)
+        identifiers = _asset_identifiers(file, path)
         times, open_times = self._times(file)
         check_duplicates(identifiers, times.to_numpy(dtype="M8[ns]"), path)
         columns: dict[str, object] = {"open_time": open_times}
@@ -131,13 +132,19 @@ class ExternalPrices(DataNode):
         return closes, file.open_times if file.open_times is not None else opens
 
 
-def _asset_identifiers(file: PriceFile) -> np.ndarray:
-    """The assets' identifiers; FIGIs are looked up as one set. Raises UnknownIdentifiers listing all unknown FIGIs."""
+def _asset_identifiers(file: PriceFile, path: str) -> np.ndarray:
+    """The assets' identifiers, looked up as one set. Raises UnknownIdentifiers listing all that name no asset."""
+    codes, names = pd.factorize(file.identifiers)
+    wanted = [name for name in names if storable_text(name) == name]
     if file.identifier_column == "asset_identifier":
-        return file.identifiers
-    codes, figis = pd.factorize(file.identifiers)
-    known = dict(OpenFigiDetails.objects.filter(figi__in=list(figis)).values_list("figi", "asset__unique_identifier"))
-    missing = [figi for figi in figis if figi not in known]
+        found = Asset.objects.filter(unique_identifier__in=wanted).values_list("unique_identifier", flat=True)
+        known = {name: name for name in found}
+        remedy = f"{path} names them: register the assets first, or correct the column asset_identifier."
+    else:
+        details = OpenFigiDetails.objects.filter(figi__in=wanted)
+        known = dict(details.values_list("figi", "asset__unique_identifier"))
+        remedy = f"{path} names these FIGIs: register them first, each with its OpenFIGI details."
+    missing = [name for name in names if name not in known]
     if missing:
-        raise UnknownIdentifiers(missing, remedy="Register these FIGIs first, each with its OpenFIGI details.")
-    return np.array([known[figi] for figi in figis], dtype=object)[codes] if len(figis) else file.identifiers
+        raise UnknownIdentifiers(missing, remedy=remedy)
+    return np.array([known[name] for name in names], dtype=object)[codes]

@@ -250,7 +250,7 @@ def _read_with_text(
     contract: TableContract, wanted: dict[str, str], identities: list[tuple[str, ...]], source: sql.Composed
 ) -> pd.DataFrame:
     """Tables with text columns have no fixed-width rows: the driver decodes them."""
-    selected = [sql.SQL("i.code"), sql.SQL("t.time_index")]
+    selected: list[sql.Composable] = [sql.SQL("i.code"), sql.SQL("t.time_index")]
     selected += [sql.SQL("t.{}").format(sql.Identifier(name)) for name in wanted]
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL("SELECT {} {}").format(sql.SQL(", ").join(selected), source))
@@ -324,8 +324,7 @@ def _column(values: Any, token: str, order: np.ndarray) -> Any:
     if token == "date":
         values = values.astype(np.int64)
         missing = values == np.iinfo(np.int32).min
-        days = np.where(missing, NOT_A_TIME, values + EPOCH_2000_DAYS).astype("M8[D]").astype(object)
-        return np.where(missing, None, days)
+        return np.where(missing, NOT_A_TIME, values + EPOCH_2000_DAYS).astype("M8[D]").astype(object)  # NaT: None
     return values.astype(values.dtype.newbyteorder("="))
 
 

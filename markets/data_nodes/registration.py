@@ -127,10 +127,10 @@ def _columns_of_model(model: type[models.Model], index_names: list[str]) -> list
             raise InvalidInput(f"{model.__name__}.{field.name} is a {type(field).__name__}, which no DataNode writes.")
         columns.append(
             {
-                "column_name": field.column,
+                "column_name": str(field.column),
                 "dtype": token,
                 "label": str(field.verbose_name).capitalize(),
-                "description": str(field.help_text),
+                "description": str(field.help_text or ""),
             }
         )
     return columns

@@ -25,16 +25,17 @@ class UpdateStatistics:
 
     `index_progress` maps each identity to the time of its last row, `index_min` to that of its first (aware UTC
     datetimes; the key is the identifier itself where the table has one dimension besides time, else a tuple).
-    `dimensions` names what the keys are made of. `max_time_index_value` is the last time of the whole table, whatever the scope. `asset_list` is the scope.
+    `max_time_index_value` is the last time of the whole table, whatever the scope. `asset_list` is the scope;
+    `dimensions` names what the keys are made of.
     """
 
-    dimensions: tuple[str, ...] = (ASSET_DIMENSION,)
     index_progress: dict[Any, dt.datetime] = field(default_factory=dict)
     index_min: dict[Any, dt.datetime] = field(default_factory=dict)
     row_counts: dict[Any, int] = field(default_factory=dict)
     max_time_index_value: dt.datetime | None = None
     asset_list: list[str] | None = None
     initial_fallback_date: dt.datetime | None = None
+    dimensions: tuple[str, ...] = (ASSET_DIMENSION,)
 
     @property
     def asset_time_statistics(self) -> dict[Any, dt.datetime]:
@@ -125,7 +126,9 @@ def load_statistics(storage: StorageNode, dimension_filters: Mapping[str, str] |
     dimensions = storage.index_names[1:]
     for name, value in (dimension_filters or {}).items():
         rows = rows.filter(**{f"identity__{dimensions.index(name)}": value})
-    statistics = UpdateStatistics(tuple(name for name in dimensions if name not in (dimension_filters or {})))
+    statistics = UpdateStatistics(
+        dimensions=tuple(name for name in dimensions if name not in (dimension_filters or {}))
+    )
     fields = ("identity", "first_time_index", "last_time_index", "row_count")
     for identity, first, last, count in rows.values_list(*fields):
         remaining = [

@@ -30,7 +30,7 @@ class TextField:
     """Row i holds `labels[codes[i]]`."""
 
     codes: np.ndarray
-    labels: Sequence[str]
+    labels: Sequence[str] | np.ndarray
     is_null: np.ndarray | None = None
 
 

@@ -207,7 +207,7 @@ def _text_level(frame: pd.DataFrame, position: int, name: str) -> TextLevel:
         if len(label) > 255:
             raise FrameError(f"{name} holds an identifier of {len(label)} characters ({label[:40]}…); 255 is the most.")
         _check_text(label, name)
-    order = np.array(sorted(range(len(labels)), key=lambda place: labels[place].encode()), dtype=np.int64)
+    order = np.array(sorted(range(len(labels)), key=lambda place: str(labels[place]).encode()), dtype=np.int64)
     rank_of_code = np.zeros(len(values), dtype=np.int64)
     rank_of_code[used[order]] = np.arange(len(order))
     return TextLevel(name, rank_of_code[codes] if len(codes) else codes, labels[order] if len(order) else labels)

@@ -1,7 +1,10 @@
 """Reads daily or intraday prices from a CSV or Parquet file; every wrong cell is named, none is guessed."""
 
+import csv
 import difflib
+import io
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.csv as pa_csv
 import pyarrow.parquet as pq
 
 from markets.exceptions import InvalidInput, named
@@ -22,7 +26,9 @@ ALIASES = {"unique_identifier": "asset_identifier", "adj_close": "adjusted_close
 ACCEPTED = (*TIME_COLUMNS, *IDENTIFIER_COLUMNS, "price", *NUMBER_COLUMNS, "open_time")
 NO_NUMBER = ["", "NA", "N/A", "NaN", "nan", "null", "NULL"]
 ISO_DATE = r"^\d{4}-\d{2}-\d{2}$"
-ZONE = r"(?:[Zz]|[+-]\d{2}:?\d{2})$"
+ZONE = r"\d[Tt ]\d{2}.*(?:[Zz]|[+-]\d{2}(?::?\d{2})?)$"  # a date alone ends like an offset: 2026-01-31
+FIRST_INSTANT, LAST_INSTANT = pd.Timestamp("1678-01-01", tz="UTC"), pd.Timestamp("2261-01-01", tz="UTC")
+COLUMNS_IN_MESSAGE = 10
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,10 @@ def read_price_file(path: str | Path) -> PriceFile:
     table = _load(path)
     table.columns = [ALIASES.get(name, name) for name in (str(name).strip().lower() for name in table.columns)]
     _check_columns(table, path)
+    if not len(table):
+        raise InvalidInput(
+            f"{path} has a header and no rows. Nothing is imported from it; check its source.", field="path"
+        )
     identifier_column = next(name for name in IDENTIFIER_COLUMNS if name in table)
     identifiers = _identifiers(table[identifier_column], path)
     times = dates = None
@@ -64,16 +74,13 @@ def read_price_file(path: str | Path) -> PriceFile:
 def _load(path: Path) -> pd.DataFrame:
     suffixes = [suffix.lower() for suffix in path.suffixes]
     try:
+        if path.is_dir():
+            raise IsADirectoryError
         if suffixes[-1:] == [".parquet"]:
-            return pq.read_table(path).to_pandas()
+            # Without pandas' own metadata: a frame saved with its index has its keys in columns again.
+            return pq.read_table(path).to_pandas(ignore_metadata=True)
         if suffixes[-1:] == [".csv"] or suffixes[-2:] == [".csv", ".gz"]:
-            text = [*IDENTIFIER_COLUMNS, *TIME_COLUMNS, "unique_identifier", "open_time"]
-            header = pd.read_csv(path, nrows=0, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-            kinds = {name: str for name in header.columns if str(name).strip().lower() in text}
-            empty = {name: NO_NUMBER for name in header.columns if name not in kinds}
-            return pd.read_csv(
-                path, dtype=kinds, keep_default_na=False, na_values=empty, encoding="utf-8-sig", low_memory=False
-            )
+            return _load_csv(path)
     except FileNotFoundError:
         raise InvalidInput(
             f"{path} does not exist. Check the path on the machine that runs MSM.", field="path"
@@ -82,13 +89,52 @@ def _load(path: Path) -> pd.DataFrame:
         raise InvalidInput(f"{path} is a directory. Name one CSV or Parquet file.", field="path") from None
     except PermissionError:
         raise InvalidInput(f"{path} cannot be read by this user. Change its permissions.", field="path") from None
-    except pd.errors.EmptyDataError:
-        raise InvalidInput(f"{path} is empty. {_expected()}", field="path") from None
+    except InvalidInput:
+        raise
+    except (pa.ArrowException, csv.Error, OSError, EOFError, ValueError) as error:
+        raise InvalidInput(f"{path} {_parse_problem(error)}.", field="path") from error
+    raise InvalidInput(f"{path} is neither .csv, .csv.gz nor .parquet.", field="path")
+
+
+def _load_csv(path: Path) -> pd.DataFrame:
+    """Every row has as many cells as the header: pyarrow refuses what pandas would shift or fill.
+
+    Identifiers and times stay text ("NA" and "007" are identifiers); numbers are float64, or text where one is wrong.
+    """
+    with pa.input_stream(str(path)) as stream:  # decompresses by the name's suffix
+        data = stream.read().rstrip(b"\r\n\t ") + b"\n"
+    try:
+        beginning = io.StringIO(data.decode("utf-8-sig"), newline=None)
     except UnicodeDecodeError as error:
         raise InvalidInput(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.", field="path") from error
-    except (pd.errors.ParserError, pa.ArrowInvalid, OSError, ValueError) as error:
-        raise InvalidInput(f"{path} cannot be parsed: {str(error).strip()}.", field="path") from error
-    raise InvalidInput(f"{path} is neither .csv, .csv.gz nor .parquet.", field="path")
+    header = next(csv.reader(beginning), [])
+    if not header:
+        raise InvalidInput(f"{path} is empty. {_expected()}", field="path")
+    texts = dict.fromkeys(header, pa.string())
+    numbers = {name: pa.float64() for name in header if name.strip().lower() in (*NUMBER_COLUMNS, "price", "adj_close")}
+    try:
+        table = _parse_csv(data, texts | numbers)
+    except pa.ArrowInvalid:
+        table = _parse_csv(data, texts)  # perhaps a number is none: its text is wanted for the message
+    return table.to_pandas()
+
+
+def _parse_csv(data: bytes, kinds: dict[str, pa.DataType]) -> pa.Table:
+    """One line is one row, so that a row's line can be named: no blank lines, no line breaks within cells."""
+    return pa_csv.read_csv(
+        pa.BufferReader(data),
+        read_options=pa_csv.ReadOptions(use_threads=False),  # one thread can tell the number of a ragged row
+        parse_options=pa_csv.ParseOptions(ignore_empty_lines=False),
+        convert_options=pa_csv.ConvertOptions(column_types=kinds, null_values=NO_NUMBER, strings_can_be_null=False),
+    )
+
+
+def _parse_problem(error: Exception) -> str:
+    ragged = re.search(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)", str(error))
+    if ragged is None:
+        return f"cannot be parsed: {str(error).strip().rstrip('.')}. Save it anew"
+    line, wanted, found, text = ragged.groups()
+    return f"has {found} cells in line {line} ({text[:60]!r}) where its header has {wanted}. Give each line all of them"
 
 
 def _expected() -> str:
@@ -100,15 +146,24 @@ def _expected() -> str:
 
 def _check_columns(table: pd.DataFrame, path: Path) -> None:
     names = list(table.columns)
-    twice = sorted({name for name in names if names.count(name) > 1} | {n[:-2] for n in names if re.search(r"\.1$", n)})
+    separator = next((mark for mark in (";", "\t", "|") if len(names) == 1 and mark in names[0]), None)
+    if separator is not None:
+        raise InvalidInput(
+            f"{path} is separated by {separator!r}: its first line is {names[0]!r}. Save it with commas and decimal "
+            "points.",
+            field="path",
+        )
+    twice = sorted(name for name, count in Counter(names).items() if count > 1)[:COLUMNS_IN_MESSAGE]
     if twice:
         raise InvalidInput(f"{path} has the columns {', '.join(twice)} twice.", field="path")
     unknown = [name for name in names if name not in ACCEPTED]
     if unknown:
         hints = []
-        for name in unknown:
+        for name in unknown[:COLUMNS_IN_MESSAGE]:
             near = difflib.get_close_matches(name, ACCEPTED, n=1)
             hints.append(f"{name!r} (did you mean {near[0]}?)" if near else repr(name))
+        if len(unknown) > COLUMNS_IN_MESSAGE:
+            hints.append(f"and {len(unknown) - COLUMNS_IN_MESSAGE:,} more")
         raise InvalidInput(f"{path} has unknown columns: {', '.join(hints)}. {_expected()}", field="path")
     for wanted in (IDENTIFIER_COLUMNS, TIME_COLUMNS, ("close", "price")):
         found = [name for name in wanted if name in names]
@@ -160,13 +215,19 @@ def _times(column: pd.Series, path: Path, *, optional: bool = False) -> pd.Datet
         times = pd.DatetimeIndex(parsed)
     missing = np.asarray(times.isna())
     if missing.any() and not optional:
-        raise InvalidInput(f"{_place(path, int(missing.argmax()))}: {column.name} is empty.", field="path")
-    try:
-        return times.as_unit("ns")
-    except (pd.errors.OutOfBoundsDatetime, OverflowError) as error:
         raise InvalidInput(
-            f"{path}: {column.name} holds a time outside the years 1678 to 2260.", field="path"
-        ) from error
+            f"{_place(path, int(missing.argmax()))}: {column.name} is empty. Each row needs the time of its bar.",
+            field="path",
+        )
+    beyond = np.asarray((times < FIRST_INSTANT) | (times >= LAST_INSTANT))
+    if beyond.any():
+        row = int(beyond.argmax())
+        raise InvalidInput(
+            f"{_place(path, row)}: {column.name} is {times[row].isoformat()}, outside the years 1678 to 2260. Correct "
+            "it.",
+            field="path",
+        )
+    return times.as_unit("ns")
 
 
 def _zone_remedy(name: object) -> str:
@@ -178,7 +239,8 @@ def _zone_remedy(name: object) -> str:
 
 def _dates(column: pd.Series, path: Path) -> np.ndarray:
     if pd.api.types.is_datetime64_dtype(column.dtype):
-        text = column.dt.strftime("%Y-%m-%d").fillna("")
+        whole_days = (column.dropna() == column.dropna().dt.normalize()).all()
+        text = column.dt.strftime("%Y-%m-%d" if whole_days else "%Y-%m-%d %H:%M:%S").fillna("")
     else:
         text = column.astype(object).where(column.notna(), "").astype(str).str.strip()
     parsed = pd.to_datetime(text, format="%Y-%m-%d", errors="coerce")
@@ -198,22 +260,28 @@ def _numbers(table: pd.DataFrame, path: Path) -> dict[str, np.ndarray]:
             numbers[name] = _number(table[name], path)
     if "price" in numbers:
         price = numbers.pop("price")
-        numbers |= {"open": price, "high": price, "low": price, "close": price, "volume": np.zeros(len(price))}
+        numbers |= {"open": price, "high": price, "low": price, "close": price}
+        numbers.setdefault("volume", np.zeros(len(price)))
     nothing = np.full(len(table), np.nan)
     return {name: numbers.get(name, nothing) for name in NUMBER_COLUMNS}
 
 
 def _number(column: pd.Series, path: Path) -> np.ndarray:
-    text_missing = column.isna() | column.isin(NO_NUMBER)
-    values = pd.to_numeric(column.where(~text_missing), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
-    wrong = (np.isnan(values) & ~text_missing.to_numpy(dtype=bool)) | np.isinf(values)
-    if pd.api.types.is_bool_dtype(column.dtype):
-        wrong[:] = True
+    if pd.api.types.is_float_dtype(column.dtype):
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        wrong = np.isinf(values)
+    else:
+        text_missing = column.isna() | column.isin(NO_NUMBER)
+        values = pd.to_numeric(column.where(~text_missing), errors="coerce").to_numpy(dtype=np.float64, na_value=np.nan)
+        wrong = (np.isnan(values) & ~text_missing.to_numpy(dtype=bool)) | np.isinf(values)
+        if pd.api.types.is_bool_dtype(column.dtype) or pd.api.types.is_datetime64_any_dtype(column.dtype):
+            wrong[:] = True
     if wrong.any():
         row = int(wrong.argmax())
+        value = column.iloc[row]
         raise InvalidInput(
-            f"{_place(path, row)}: {column.name} is {column.iloc[row]!r}, which is not a finite number. Leave the cell "
-            "empty where there is none.",
+            f"{_place(path, row)}: {column.name} is {value if isinstance(value, float) else repr(value)}, which is not "
+            "a finite number. Leave the cell empty where there is none.",
             field="path",
         )
     if column.name in FLOW_COLUMNS and (values < 0).any():

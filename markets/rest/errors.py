@@ -53,6 +53,14 @@ class Handler(ExceptionHandler):
             return ValidationError(exc.messages)
         return super().convert_known_exceptions(exc)
 
+    def format_exception(self, exc: APIException) -> dict:
+        body = super().format_exception(exc)
+        for error in body["errors"]:
+            for name in ("detail", "attr"):
+                if error[name] is not None:  # a message may quote a lone surrogate, which no answer can carry
+                    error[name] = str(error[name]).encode("utf-8", "replace").decode()
+        return body
+
 
 def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
     return Handler(exc, context).run()  # type: ignore[arg-type]

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.utils import timezone
 
@@ -62,7 +62,7 @@ class JobProgress:
         JobMessage.objects.create(job=self.job, level=level, text=storable_text(text))
 
 
-def submit(kind: str, title: str, arguments: dict[str, Any], *, user: AbstractBaseUser | None = None) -> Job:
+def submit(kind: str, title: str, arguments: dict[str, Any], *, user: User | None = None) -> Job:
     """A new job, handed to the workers when the current transaction commits.
 
     When the broker cannot be reached the job is recorded as failed, with the remedy, rather than lost.

@@ -3,7 +3,7 @@
 import uuid
 from typing import Any
 
-from django.contrib.auth.models import AbstractBaseUser
+from django.contrib.auth.models import User
 from django.db import transaction
 
 from markets.data_nodes import registration, runs
@@ -35,7 +35,7 @@ def find_node_update(name: str) -> NodeUpdate:
     found = list(updates.filter(storage__identifier=name)[:11])
     if not found:
         known = NodeUpdate.objects.exclude(storage__identifier=None).values_list("storage__identifier", flat=True)
-        listed = ", ".join(sorted(set(known))[:10]) or "none yet"
+        listed = ", ".join(sorted({str(identifier) for identifier in known})[:10]) or "none yet"
         raise NotFound(f"No DataNode is named {name!r}. Known identifiers: {listed}.")
     if len(found) > 1:
         listed = ", ".join(update.update_hash for update in found[:10])
@@ -64,7 +64,7 @@ def run_in_process(
     return node
 
 
-def request_run(update: NodeUpdate, *, user: AbstractBaseUser | None = None, update_tree: bool = True) -> Job:
+def request_run(update: NodeUpdate, *, user: User | None = None, update_tree: bool = True) -> Job:
     """Ask a worker to run the node. While such a job waits or runs, that job is returned instead of a second one."""
     build_node(update.build_configuration)  # a class that is not registered is refused here, not in the worker
     with transaction.atomic():

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from markets.admin.base import command
+from markets.admin.data_node_page import what_kind
 from markets.admin.data_nodes import with_latest_run
 from markets.admin.formatting import age, badge, count, link, status_badge, utc
 from markets.admin.freshness import freshness_of
@@ -101,7 +102,7 @@ def _freshness(now: dt.datetime) -> Table:
                 format_html(
                     "{}<div class='msm-quiet'>{}</div>",
                     link(reverse("admin:markets_nodeupdate_change", args=(row.pk,)), row),
-                    row.class_name,
+                    what_kind(row),
                 ),
                 status_badge(row.last_status, RunStatus(row.last_status).label if row.last_status else "Never ran"),
                 utc(row.last_time, zone=False),

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from django.urls import reverse
 from django.utils.html import format_html
-from markets.admin.formatting import NOTHING, badge, link, percent, utc
+from markets.admin.formatting import NOTHING, badge, counted, link, percent, utc
 from markets.admin.tables import Column, Fact, Table
 from markets.data_nodes.sessions import load_sessions
 from markets.exceptions import MSMError
@@ -16,6 +16,8 @@ from markets.models import Asset
 from portfolios.admin.series import LATEST_SHOWN, latest_weights, tickers_of
 from portfolios.engine.statistics import performance_statistics
 from portfolios.models import Portfolio, TurnoverBasis, WeightsConvention
+
+SMALLEST_WEIGHT = 5e-5  # less is shown as 0.00 %
 
 WEIGHTS_IN_WORDS = {
     WeightsConvention.CONSTANT: "Held constant between rebalances: every session ends back at the target, free of cost.",
@@ -158,6 +160,7 @@ def weights_table(portfolio: Portfolio) -> Table:
     tickers = tickers_of(identifiers)
     ids = dict(Asset.objects.filter(unique_identifier__in=identifiers).values_list("unique_identifier", "pk"))
     rest = latest.number_of_assets - len(latest.rows)
+    cash = "; the rest is cash" if latest.total < 1 - SMALLEST_WEIGHT else ""
     more = f" The {LATEST_SHOWN} greatest of {latest.number_of_assets:,} are shown." if rest else ""
     return Table(
         columns,
@@ -176,5 +179,5 @@ def weights_table(portfolio: Portfolio) -> Table:
             for row in latest.rows
         ],
         empty="Everything is in cash.",
-        footer=f"{latest.number_of_assets:,} assets, {percent(latest.total)} in all; the rest is cash.{more}",
+        footer=f"{counted(latest.number_of_assets, 'asset')}, {percent(latest.total)} in all{cash}.{more}",
     )

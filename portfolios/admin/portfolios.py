@@ -24,13 +24,17 @@ from portfolios.figures.values import value_figure
 from portfolios.figures.weights import weights_figure
 from portfolios.models import Portfolio, PortfolioValue
 
-CONVENTION_FIELDS = (
-    "calendar",
-    "calendar_name",
-    "weights_between_rebalances",
-    "turnover_basis",
-    "commission_fee",
-    "valuation_column",
+CONVENTION_FIELDSET = (
+    "Convention",
+    {
+        "fields": (
+            ("calendar", "calendar_name"),
+            ("weights_between_rebalances", "turnover_basis"),
+            ("commission_fee", "valuation_column"),
+        ),
+        "description": "Once a DataNode computes the portfolio's values these cannot be changed: values computed by two "
+        "conventions cannot be compared.",
+    },
 )
 
 
@@ -42,21 +46,6 @@ class PortfolioAdmin(MarketAdmin):
     search_fields = ("unique_identifier__startswith", "display_name__icontains")
     search_help_text = "Beginning of identifier, or words of the name"
     autocomplete_fields = ("calendar",)
-    fieldsets = (
-        (None, {"fields": ("unique_identifier", "display_name", "description")}),
-        (
-            "Convention",
-            {
-                "fields": (
-                    ("calendar", "calendar_name"),
-                    ("weights_between_rebalances", "turnover_basis"),
-                    ("commission_fee", "valuation_column"),
-                ),
-                "description": "Once a DataNode computes the portfolio's values these cannot be changed: values computed "
-                "by two conventions cannot be compared.",
-            },
-        ),
-    )
     change_form_outer_before_template = "admin/portfolios/portfolio_data.html"
     empty_help = format_html(
         "A portfolio is built in Python with <code>build_portfolio(…)</code> from prices and a signal; then its values, "
@@ -82,10 +71,13 @@ class PortfolioAdmin(MarketAdmin):
             )
         )
 
+    def get_fieldsets(self, request: HttpRequest, obj: Portfolio | None = None) -> list[Any]:
+        """The conventions can be chosen until a DataNode computes values by them; then the page states them above."""
+        named = (None, {"fields": ("unique_identifier", "display_name", "description")})
+        return [named] if obj is not None and obj.values_node_id else [named, CONVENTION_FIELDSET]
+
     def get_readonly_fields(self, request: HttpRequest, obj: Portfolio | None = None) -> tuple[str, ...]:
-        if obj is None:
-            return ()
-        return ("unique_identifier", *CONVENTION_FIELDS) if obj.values_node_id else ("unique_identifier",)
+        return () if obj is None else ("unique_identifier",)
 
     def has_delete_permission(self, request: HttpRequest, obj: Portfolio | None = None) -> bool:
         if obj is not None and PortfolioValue.objects.filter(portfolio_identifier=obj.unique_identifier).exists():
@@ -167,7 +159,7 @@ def _headline(values: pd.DataFrame) -> list[tuple[str, str]]:
     incomplete = int(values["is_incomplete"].sum())
     return [
         ("Value of 1 invested", f"{closes.iloc[-1]:,.6f}"),
-        ("Since the start", percent(float(closes.iloc[-1]) - 1.0)),
+        ("Gain, entry cost included", percent(float(closes.iloc[-1]) - 1.0)),
         ("Sessions", count(len(values))),
         ("First", f"{values.index[0]:%Y-%m-%d}"),
         ("Last", f"{values.index[-1]:%Y-%m-%d}"),

@@ -90,12 +90,14 @@ class EqualWeights(SignalWeights):
         members = self.members()
         if self.update_statistics.is_empty():
             return self._stamp(self.configuration.starts_at, members, leavers=[])
-        _, weights, identifiers = self.stored_weights()
+        stamps, weights, identifiers = self.stored_weights()
         held = [name for name, weight in zip(identifiers, weights[-1], strict=True) if weight]
         if held == members:
             return EMPTY
         self.logger.info("membership changed: %s before, %s now", len(held), len(members))
-        return self._stamp(dt.datetime.now(dt.UTC), members, leavers=sorted(set(held) - set(members)))
+        last = pd.Timestamp(stamps[-1], tz="UTC").to_pydatetime()
+        instant = max(dt.datetime.now(dt.UTC), last + dt.timedelta(microseconds=1))
+        return self._stamp(instant, members, leavers=sorted(set(held) - set(members)))
 
     def _stamp(self, instant: dt.datetime, members: Sequence[str], leavers: Sequence[str]) -> pd.DataFrame:
         """One cross-section; who leaves is written with weight 0, so that the change can be read from the table."""

@@ -34,10 +34,12 @@ class Closes(DataNode):
         return [ColumnMetaData(column_name="close", dtype="float64", label="Close", description="Last price.")]
 
     def update(self) -> pd.DataFrame:
-        self.report_progress(1, 2, "half-way")
         self.logger.info("making %s days", self.days)
-        if type(self).go_on is not None:
-            type(self).go_on.wait(20)
+        go_on = type(self).go_on
+        for _ in range(200 if go_on is not None else 0):
+            self.report_progress(1, 2, "half-way")
+            if go_on is not None and go_on.wait(0.1):
+                break
         if self.fails:
             raise ValueError("The vendor's file is empty. Ask for it again.")
         last = self.update_statistics.max_time_index_value

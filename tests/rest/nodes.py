@@ -8,7 +8,7 @@ import pandas as pd
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.node import DataNode
 
-NAMES = ("AAA", 'Ünïcode, "quoted"', "CCC")
+NAMES = ("AAA", "CCC", 'Ünïcode, "quoted"')
 FIRST = pd.Timestamp("2026-01-02T21:00:00Z")
 
 

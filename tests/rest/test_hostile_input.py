@@ -99,14 +99,15 @@ def test_bad_row_names_are_404(route: Route, world: World, admin: APIClient) -> 
 def test_bad_bodies_are_refused_whole(route: Route, world: World, admin: APIClient) -> None:
     before = stored()
     for label, body, content_type in BAD_BODIES:
-        response = call(admin, route, world, data=body, content_type=content_type)
+        path = ROOT + world.fill(route.path)
+        response = admin.generic(route.method.upper(), path, body, content_type=content_type)
         assert 400 <= response.status_code < 500, (label, body_of(response))
         assert is_error(response), label
     assert stored() == before
 
 
 @pytest.mark.parametrize("route", BODIES, ids=str)
-def test_hostile_values_never_break(route: Route, world: World, admin: APIClient, settings: Any) -> None:
+def test_hostile_values_never_break(route: Route, world: World, admin: APIClient) -> None:
     """Each field of each body, one hostile value at a time: 2xx where it is legal, else a 4xx that wrote nothing."""
     fields = set(route.body or {}) | {
         *("unique_identifier", "display_name", "description", "asset_type", "metadata_json", "assets", "calendar_uid"),
@@ -162,7 +163,8 @@ def test_other_methods_are_405(route: Route, world: World, admin: APIClient) -> 
         allowed.add("delete")
     before = stored()
     for method in {"get", "post", "put", "patch", "delete"} - allowed:
-        response = getattr(admin, method)(ROOT + world.fill(route.path), data="{}", content_type="application/json")
+        path = ROOT + world.fill(route.path)
+        response = admin.generic(method.upper(), path, "{}", content_type="application/json")
         assert is_error(response, 405), method
     assert stored() == before
 
@@ -175,10 +177,12 @@ def test_options_and_head_do_not_break(route: Route, world: World, admin: APICli
         assert response.status_code == 200
 
 
-@pytest.mark.parametrize("route", WRITES, ids=str)
+# A POST that makes a row, or only asks for a run, has no row to compare with.
+GUARDED = [route for route in WRITES if route.method != "post" or "assets/" in route.path]
+
+
+@pytest.mark.parametrize("route", GUARDED, ids=str)
 def test_a_stale_etag_is_412(route: Route, world: World, admin: APIClient) -> None:
-    if route.method == "post" and "assets/" not in route.path:
-        pytest.skip("makes a new row, or only asks for a run")
     before = stored()
     for tag in ('"stale"', "junk", '"', 'W/"x"', ""):
         response = call(admin, route, world, HTTP_IF_MATCH=tag)

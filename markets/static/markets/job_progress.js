@@ -134,7 +134,9 @@
       if (state.job_url && new URL(state.job_url, window.location.href).pathname !== window.location.pathname) {
         add("Open the job", state.job_url);
       }
-      add("Reload this page to see its rows", window.location.pathname);
+      if (this.button) {
+        add("Reload this page to see its rows", window.location.pathname);
+      }
       const part = this.part("links");
       part.replaceChildren(...links);
       part.hidden = false;
