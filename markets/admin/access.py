@@ -35,7 +35,8 @@ class AccessTokenAdmin(MarketAdmin):
     fields = ("name", "user", "is_read_only", "expiry")
     autocomplete_fields = ("user",)
     empty_help = mark_safe(
-        "A token lets a program use the REST API: <code>Authorization: Token …</code>. It is shown once, when it is made."
+        "A token lets a program use the REST API: <code>Authorization: Token …</code>. It is shown once, when it is "
+        "made."
     )
 
     def has_change_permission(self, request: HttpRequest, obj: AccessToken | None = None) -> bool:
@@ -61,7 +62,9 @@ class AccessTokenAdmin(MarketAdmin):
     def log_addition(self, request: HttpRequest, obj: AccessToken, message: Any) -> Any:
         """Not logged with its primary key, which is the digest."""
 
-    def response_add(self, request: HttpRequest, obj: AccessToken, post_url_continue: str | None = None) -> HttpResponse:
+    def response_add(
+        self, request: HttpRequest, obj: AccessToken, post_url_continue: str | None = None
+    ) -> HttpResponse:
         context = {
             **self.admin_site.each_context(request),
             "title": "New access token",
@@ -130,5 +133,6 @@ class AccessTokenAdmin(MarketAdmin):
     @display(description="")
     def revoke(self, token: AccessToken) -> str:
         return format_html(
-            '<a class="msm-link msm-danger" href="{}">Revoke</a>', reverse("admin:revoke_token", args=(token.token_key,))
+            '<a class="msm-link msm-danger" href="{}">Revoke</a>',
+            reverse("admin:revoke_token", args=(token.token_key,)),
         )

@@ -56,7 +56,14 @@ class AssetTypeAdmin(ServiceAdmin):
         asset_types.delete_asset_type(row)
 
 
-class AssetTypeFilter(DropdownFilter):
+class ListedFilter(DropdownFilter):
+    """A filter that works without a choice to offer: a link that names an unknown value finds nothing, not all."""
+
+    def has_output(self) -> bool:
+        return True
+
+
+class AssetTypeFilter(ListedFilter):
     title = "type"
     parameter_name = "type"
 
@@ -67,7 +74,7 @@ class AssetTypeFilter(DropdownFilter):
         return queryset.filter(asset_type=self.value()) if self.value() else queryset
 
 
-class CategoryFilter(DropdownFilter):
+class CategoryFilter(ListedFilter):
     title = "category"
     parameter_name = "category"
 
@@ -174,7 +181,10 @@ class AssetAdmin(ServiceAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.price_chart)
-        return [path("<int:asset_id>/prices/<int:storage_id>/<str:column>/", view, name="asset_prices"), *super().get_urls()]
+        return [
+            path("<int:asset_id>/prices/<int:storage_id>/<str:column>/", view, name="asset_prices"),
+            *super().get_urls(),
+        ]
 
     @display(description="ticker")
     def ticker(self, asset: Asset) -> str:
@@ -248,7 +258,8 @@ def _data_tables(statistics: list[UpdateStatistic]) -> Table:
             for row in statistics
         ],
         empty=format_html(
-            "No DataNode has written data of this asset. Run one that covers it: <a class='msm-link' href='{}'>DataNodes</a>.",
+            "No DataNode has written data of this asset. Run one that covers it: "
+            "<a class='msm-link' href='{}'>DataNodes</a>.",
             reverse("admin:markets_nodeupdate_changelist"),
         ),
     )

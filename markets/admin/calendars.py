@@ -33,8 +33,8 @@ class CalendarAdmin(ServiceAdmin):
     )
     change_form_outer_after_template = "admin/msm/calendar_sessions.html"
     empty_help = format_html(
-        "A calendar holds the sessions on which prices are interpolated and portfolios are valued. Add one here, or load "
-        "XNYS with the demo: {}",
+        "A calendar holds the sessions on which prices are interpolated and portfolios are valued. Add one here, or "
+        "load XNYS with the demo: {}",
         command("make demo"),
     )
 
@@ -50,7 +50,9 @@ class CalendarAdmin(ServiceAdmin):
         return super().get_form(request, obj, change=change, **kwargs)
 
     def create_row(self, request: HttpRequest, values: dict[str, Any]) -> Calendar:
-        return self._materialise(request, values) if values["source_identifier"] else calendars.create_calendar(**values)
+        return (
+            self._materialise(request, values) if values["source_identifier"] else calendars.create_calendar(**values)
+        )
 
     def update_row(self, request: HttpRequest, row: Calendar, values: dict[str, Any]) -> Calendar:
         values = {"unique_identifier": row.unique_identifier, **values}
@@ -85,7 +87,9 @@ class CalendarAdmin(ServiceAdmin):
         return count(calendar.number_of_sessions)  # type: ignore[attr-defined]
 
     def page_context(self, request: HttpRequest, obj: Calendar) -> dict[str, Any]:
-        pages = Pages(request, obj.sessions.all(), prefix="sessions", sorts={"-date": "local_date", "date": "local_date"})
+        pages = Pages(
+            request, obj.sessions.all(), prefix="sessions", sorts={"-date": "local_date", "date": "local_date"}
+        )
         today = timezone.now()
         return {
             "sessions": Table(
@@ -100,8 +104,8 @@ class CalendarAdmin(ServiceAdmin):
                 rows=[_session_row(row) for row in pages.items],
                 pages=pages,
                 empty=format_html(
-                    "No session is stored, so nothing can be computed on this calendar. Fill in a market above, such as "
-                    "{}, and save.",
+                    "No session is stored, so nothing can be computed on this calendar. Fill in a market above, such "
+                    "as {}, and save.",
                     code("XNYS"),
                 ),
             ),

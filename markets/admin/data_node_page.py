@@ -32,6 +32,7 @@ from markets.services.node_runs import RUN_NODE
 
 logger = logging.getLogger(__name__)
 
+RUN_COMMAND = ".venv/bin/python manage.py run_node"
 RUNS_SHOWN = 20
 SUMMARY_LENGTH = 160  # characters; a list has one line a row
 
@@ -134,7 +135,9 @@ def _facts(update: NodeUpdate, scope: NodeScope) -> list[Fact]:
         Fact("Reads", _nodes(update.dependencies.select_related("storage"), "nothing: it starts a tree")),
         Fact("Is read by", _nodes(update.dependents.select_related("storage"), "no other DataNode")),
         Fact("Update hash", code(update.update_hash)),
-        Fact("Run it from a terminal", command(f".venv/bin/python manage.py run_node {_name(update, scope)}"), wide=True),
+        Fact(
+            "Run it from a terminal", command(f".venv/bin/python manage.py run_node {_name(update, scope)}"), wide=True
+        ),
     ]
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 
-NOTHING = "–"
+NOTHING = "—"
 _TONES = {  # states of runs and jobs
     "succeeded": "good",
     "up_to_date": "plain",

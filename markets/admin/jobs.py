@@ -14,7 +14,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from markets.admin.base import ReadOnlyAdmin
-from markets.admin.formatting import age, duration, link, pretty_json, status_badge, utc
+from markets.admin.formatting import NOTHING, age, duration, link, pretty_json, status_badge, utc
 from markets.admin.job_progress import job_state
 from markets.admin.tables import Column, Fact, Table
 from markets.models import Job
@@ -30,8 +30,8 @@ class JobAdmin(ReadOnlyAdmin):
     search_help_text = "Words of the title"
     change_form_template = "admin/msm/job.html"
     empty_help = mark_safe(
-        "A job is work that a worker does, such as running a DataNode. Ask for one with <b>Run now</b> on the page of a "
-        '<a class="msm-link" href="/admin/markets/nodeupdate/">DataNode</a>.'
+        "A job is work that a worker does, such as running a DataNode. Ask for one with <b>Run now</b> on the page of "
+        'a <a class="msm-link" href="/admin/markets/nodeupdate/">DataNode</a>.'
     )
 
     class Media:
@@ -47,7 +47,7 @@ class JobAdmin(ReadOnlyAdmin):
 
     @display(description="by")
     def by(self, job: Job) -> str:
-        return str(job.requested_by or "–")
+        return str(job.requested_by or NOTHING)
 
     @display(description="took")
     def num_duration(self, job: Job) -> str:
@@ -74,12 +74,12 @@ class JobAdmin(ReadOnlyAdmin):
             "facts": [
                 Fact("Status", status_badge(obj.status, obj.get_status_display())),
                 Fact("Asked", f"{utc(obj.queued_at)} ({age(obj.queued_at, now)} ago)"),
-                Fact("By", obj.requested_by or "–"),
+                Fact("By", obj.requested_by or NOTHING),
                 Fact("Started", utc(obj.started_at)),
                 Fact("Finished", utc(obj.finished_at)),
                 Fact("Took", duration(_seconds(obj))),
                 Fact("Attempts", obj.attempts),
-                Fact("Counters", ", ".join(f"{name}: {value:,}" for name, value in obj.counters.items()) or "–"),
+                Fact("Counters", ", ".join(f"{name}: {value:,}" for name, value in obj.counters.items()) or NOTHING),
             ],
             "progress_url": reverse("admin:job_progress", args=(obj.uid,)),
             "messages_table": Table(

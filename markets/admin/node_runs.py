@@ -61,6 +61,7 @@ class NodeRunAdmin(ReadOnlyAdmin):
 
     def page_context(self, request: HttpRequest, obj: NodeRun) -> dict[str, Any]:
         update = obj.node_update
+        job = link(reverse("admin:markets_job_change", args=(obj.job.pk,)), obj.job) if obj.job else NOTHING
         return {
             "facts": [
                 Fact("DataNode", link(reverse("admin:markets_nodeupdate_change", args=(update.pk,)), update)),
@@ -71,7 +72,7 @@ class NodeRunAdmin(ReadOnlyAdmin):
                 Fact("Rows returned", count(obj.rows_returned)),
                 Fact("Rows written", count(obj.rows_written)),
                 Fact("Last time written", utc(obj.last_time_index)),
-                Fact("Job", link(reverse("admin:markets_job_change", args=(obj.job_id,)), obj.job) if obj.job else NOTHING),
+                Fact("Job", job),
             ],
             "timings": Table(
                 label="Seconds spent in each step",
@@ -99,7 +100,9 @@ def runs_table(runs: list[NodeRun], *, empty: Any, with_node: bool = False) -> T
     ]
     rows = []
     for run in runs:
-        started = link(reverse("admin:markets_noderun_change", args=(run.pk,)), utc(run.started_at.replace(second=0), zone=False))
+        started = link(
+            reverse("admin:markets_noderun_change", args=(run.pk,)), utc(run.started_at.replace(second=0), zone=False)
+        )
         cells: list[Any] = [
             started,
             status_badge(run.status, run.get_status_display()),

@@ -30,7 +30,8 @@ class StorageNodeAdmin(ReadOnlyAdmin):
     sortable_by = ("name",)
     change_form_template = "admin/msm/storage.html"
     empty_help = format_html(
-        "A table appears here when its DataNode is registered or first run. The demo makes some: {}", command("make demo")
+        "A table appears here when its DataNode is registered or first run. The demo makes some: {}",
+        command("make demo"),
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[StorageNode]:

@@ -58,7 +58,7 @@ def read_price_file(path: str | Path) -> PriceFile:
     _check_columns(table, path)
     if not len(table):
         raise InvalidInput(
-            f"{path} has a header and no rows. Nothing is imported from it; check its source.", field="path"
+            f"{path} has a header and no rows. Check where it comes from.", field="path"
         )
     identifier_column = next(name for name in IDENTIFIER_COLUMNS if name in table)
     identifiers = _identifiers(table[identifier_column], path)
@@ -279,6 +279,7 @@ def _number(column: pd.Series, path: Path) -> np.ndarray:
     if wrong.any():
         row = int(wrong.argmax())
         value = column.iloc[row]
+        value = value.item() if isinstance(value, np.generic) else value
         raise InvalidInput(
             f"{_place(path, row)}: {column.name} is {value if isinstance(value, float) else repr(value)}, which is not "
             "a finite number. Leave the cell empty where there is none.",
@@ -299,7 +300,7 @@ def check_duplicates(identifiers: np.ndarray, stamps: np.ndarray, path: str | Pa
         place = int(same.argmax())
         first, second = sorted((int(order[place]), int(order[place + 1])))
         raise InvalidInput(
-            f"{_place(Path(path), second)}: {identifiers[second]} at {stamps[second]} was already given "
+            f"{_place(Path(path), second)}: {identifiers[second]} at {stamps[second]} was already given in "
             f"{_place(Path(path), first).rpartition(', ')[2]}; {int(same.sum())} such rows in all. Keep one.",
             field="path",
         )

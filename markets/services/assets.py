@@ -116,7 +116,7 @@ def tables_with_data(asset: Asset) -> dict[str, int]:
 
 
 @transaction.atomic
-def set_openfigi_details(asset: Asset, **fields: Any) -> OpenFigiDetails:
+def set_openfigi_details(asset: Asset, /, **fields: Any) -> OpenFigiDetails:
     """Write what OpenFIGI says of an asset; fields that are not given keep their value, None clears one.
 
     Raises InvalidInput for an unknown field, a wrong FIGI or a text that is too long, Conflict when the FIGI belongs to

@@ -9,6 +9,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.html import format_html
+
 from markets.admin.base import command
 from markets.admin.data_node_page import what_kind
 from markets.admin.data_nodes import with_latest_run
@@ -17,7 +18,6 @@ from markets.admin.freshness import freshness_of
 from markets.admin.node_runs import runs_table
 from markets.admin.tables import Column, Table
 from markets.models import Asset, AssetCategory, Calendar, Job, JobStatus, NodeRun, NodeUpdate, RunStatus
-
 from portfolios.models import Portfolio
 
 COUNTED = (

@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 from django.urls import reverse
 from django.utils.html import format_html
+
 from markets.admin.formatting import NOTHING, badge, counted, link, percent, utc
 from markets.admin.tables import Column, Fact, Table
 from markets.data_nodes.sessions import load_sessions
 from markets.exceptions import MSMError
 from markets.models import Asset
-
 from portfolios.admin.series import LATEST_SHOWN, latest_weights, tickers_of
 from portfolios.engine.statistics import performance_statistics
 from portfolios.models import Portfolio, TurnoverBasis, WeightsConvention
@@ -20,7 +20,7 @@ from portfolios.models import Portfolio, TurnoverBasis, WeightsConvention
 SMALLEST_WEIGHT = 5e-5  # less is shown as 0.00 %
 
 WEIGHTS_IN_WORDS = {
-    WeightsConvention.CONSTANT: "Held constant between rebalances: every session ends back at the target, free of cost.",
+    WeightsConvention.CONSTANT: "Constant between rebalances: every session ends back at the target, free of cost.",
     WeightsConvention.DRIFT: "Drift with prices between rebalances.",
 }
 TURNOVER_IN_WORDS = {
@@ -114,8 +114,8 @@ def statistics_facts(portfolio: Portfolio, values: pd.DataFrame) -> dict[str, An
             Fact("Worst session", _session(found.worst_period_return, found.worst_period_time)),
         ],
         "statistics_note": (
-            f"A year has {sessions_a_year:,.2f} sessions ({basis}); {found.number_of_periods:,} returns. The first close is "
-            "the base, so the cost of entry is not in these figures."
+            f"A year has {sessions_a_year:,.2f} sessions ({basis}); {found.number_of_periods:,} returns. The first "
+            "close is the base, so the cost of entry is not in these figures."
         ),
     }
 

@@ -12,12 +12,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
+from unfold.decorators import display
+
 from markets.admin.base import MarketAdmin, command
 from markets.admin.charts import figure_response, nothing_to_draw, requested_theme
 from markets.admin.formatting import NOTHING, count, link, percent, status_badge, utc
 from markets.models import NodeRun, NodeUpdate, RunStatus
-from unfold.decorators import display
-
 from portfolios.admin.portfolio_page import conventions, statistics_facts, weights_table
 from portfolios.admin.series import named_by_ticker, values_of, weights_of
 from portfolios.figures.values import value_figure
@@ -32,8 +32,8 @@ CONVENTION_FIELDSET = (
             ("weights_between_rebalances", "turnover_basis"),
             ("commission_fee", "valuation_column"),
         ),
-        "description": "Once a DataNode computes the portfolio's values these cannot be changed: values computed by two "
-        "conventions cannot be compared.",
+        "description": "Once a DataNode computes the portfolio's values these cannot be changed: values computed by "
+        "two conventions cannot be compared.",
     },
 )
 
@@ -48,8 +48,8 @@ class PortfolioAdmin(MarketAdmin):
     autocomplete_fields = ("calendar",)
     change_form_outer_before_template = "admin/portfolios/portfolio_data.html"
     empty_help = format_html(
-        "A portfolio is built in Python with <code>build_portfolio(…)</code> from prices and a signal; then its values, "
-        "weights and conventions are shown here. The demo builds one from real prices: {}",
+        "A portfolio is built in Python with <code>build_portfolio(…)</code> from prices and a signal; then its "
+        "values, weights and conventions are shown here. The demo builds one from real prices: {}",
         command("make demo"),
     )
 

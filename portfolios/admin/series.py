@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from django.db.models import Max
+
 from markets.figures.reduction import evenly_spaced_rows
 from markets.models import OpenFigiDetails
-
 from portfolios.figures.weights import MOST_ROWS, OTHERS
 from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight
 

@@ -3,6 +3,7 @@
 import pandas as pd
 from bokeh.models import ColumnDataSource, HoverTool, NumeralTickFormatter
 from bokeh.plotting import figure
+
 from markets.figures.reduction import visible_rows
 from markets.figures.theme import THEMES, ThemeName, time_figure
 

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 from bokeh.models import ColumnDataSource, HoverTool, Legend, LegendItem, NumeralTickFormatter
 from bokeh.plotting import figure
+
 from markets.figures.reduction import evenly_spaced_rows
 from markets.figures.theme import THEMES, ThemeName, time_figure
 

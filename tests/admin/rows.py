@@ -43,7 +43,9 @@ def assets(number: int = 4, *, prefix: str = "BBG00000000") -> list[Asset]:
     AssetType.objects.get_or_create(asset_type="equity", defaults={"display_name": "Equity"})
     Asset.objects.bulk_create(rows)
     OpenFigiDetails.objects.bulk_create(
-        OpenFigiDetails(asset=row, figi=row.unique_identifier[:12], ticker=f"TCK{place}", name=f"Company number {place}")
+        OpenFigiDetails(
+            asset=row, figi=row.unique_identifier[:12], ticker=f"TCK{place}", name=f"Company number {place}"
+        )
         for place, row in enumerate(rows)
     )
     return rows

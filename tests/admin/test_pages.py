@@ -32,6 +32,7 @@ def everything(boss: Client) -> dict[str, object]:
     members = rows.assets()
     hostile = rows.hostile_asset()
     calendar = rows.calendar()
+    hostile_name = rows.HOSTILE + rows.LONG[:200]
     update = rows.priced_node([*members, hostile])
     failing = rows.failing_node()
     job = node_runs.request_run(update)
@@ -41,7 +42,7 @@ def everything(boss: Client) -> dict[str, object]:
         "markets_asset": members[0],
         "markets_asset hostile": hostile,
         "markets_assettype": rows.AssetType.objects.get(),
-        "markets_assetcategory": rows.category([*members, hostile], rows.HOSTILE + rows.LONG[:200]),
+        "markets_assetcategory": rows.category([*members, hostile], hostile_name),
         "markets_calendar": calendar,
         "markets_nodeupdate": update,
         "markets_nodeupdate failed": failing,
@@ -52,7 +53,9 @@ def everything(boss: Client) -> dict[str, object]:
         "markets_noderun failed": NodeRun.objects.get(node_update=failing),
         "markets_job": job,
         "portfolios_portfolio": rows.portfolio([*members, hostile], values_node=update),
-        "portfolios_portfolio hostile": rows.portfolio([], rows.HOSTILE, sessions=1, name=rows.HOSTILE + rows.LONG[:200]),
+        "portfolios_portfolio hostile": rows.portfolio(
+            [], rows.HOSTILE, sessions=1, name=rows.HOSTILE + rows.LONG[:200]
+        ),
         "portfolios_portfolio empty": rows.portfolio(members, "nothing-yet", sessions=0),
     }
 
@@ -104,7 +107,13 @@ def test_lists_and_pages_open_with_rows(boss: Client, everything: dict[str, obje
 
 
 def test_add_pages_open(boss: Client) -> None:
-    for name in ("markets_asset", "markets_assettype", "markets_assetcategory", "markets_calendar", "portfolios_portfolio"):
+    for name in (
+        "markets_asset",
+        "markets_assettype",
+        "markets_assetcategory",
+        "markets_calendar",
+        "portfolios_portfolio",
+    ):
         assert_page(boss, reverse(f"admin:{name}_add"))
     for name in ("markets_accesstoken", "auth_user", "auth_group", "django_celery_beat_periodictask"):
         assert_page(boss, reverse(f"admin:{name}_add"))
@@ -136,5 +145,7 @@ def test_strangers_are_sent_to_the_login(client: Client, everything: dict[str, o
 def test_pages_of_rows_that_are_not_there(boss: Client) -> None:
     for name in ("admin:asset_prices", "admin:portfolio_values_chart", "admin:markets_nodeupdate_run"):
         arguments = (1, 1, "close") if name == "admin:asset_prices" else (987654,)
-        response = boss.post(reverse(name, args=arguments)) if "run" in name else boss.get(reverse(name, args=arguments))
+        response = (
+            boss.post(reverse(name, args=arguments)) if "run" in name else boss.get(reverse(name, args=arguments))
+        )
         assert response.status_code == 404

@@ -100,7 +100,7 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def flushable(transactional_db: None) -> None:
-    """knox's first migration makes the table of a model that is swapped out: no model truncates it, and nobody fills it."""
+    """knox's first migration makes the table of a model that is swapped out: no flush may leave it out, each does."""
     with connection.cursor() as cursor:
         cursor.execute("DROP TABLE IF EXISTS knox_authtoken")
 

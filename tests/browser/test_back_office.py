@@ -21,7 +21,9 @@ def no_node_tables_left() -> Iterator[None]:
     """Tables that the engine made stay after a transactional test, whose clean-up knows Django's tables only."""
     yield
     with connection.cursor() as cursor:
-        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename LIKE 'dn\\_%'")
+        cursor.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename LIKE 'dn\\_%'"
+        )
         for (name,) in cursor.fetchall():
             cursor.execute(f'DROP TABLE "{name}"')
 

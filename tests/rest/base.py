@@ -16,10 +16,11 @@ from tests.rest import nodes
 
 ROOT = "/api/v1/"
 TABLES = (
-    "markets_asset markets_assettype markets_openfigidetails markets_assetcategory markets_assetcategorymembership "
-    "markets_calendar markets_calendarsession markets_storagenode markets_nodeupdate markets_noderun "
-    "markets_updatestatistic markets_job markets_jobmessage portfolios_portfolio"
-).split()
+    *("markets_asset", "markets_assettype", "markets_openfigidetails", "markets_assetcategory"),
+    *("markets_assetcategorymembership", "markets_calendar", "markets_calendarsession", "markets_storagenode"),
+    *("markets_nodeupdate", "markets_noderun", "markets_updatestatistic", "markets_job", "markets_jobmessage"),
+    *("portfolios_portfolio",),
+)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.node import DataNode
 
 NAMES = ("AAA", "CCC", 'Ünïcode, "quoted"')
-FIRST = pd.Timestamp("2026-01-02T21:00:00Z")
+FIRST = pd.Timestamp("2026-01-02T21:00:00Z").as_unit("ns")
 
 
 class Bars(DataNode):
@@ -43,7 +43,7 @@ class Bars(DataNode):
 
 def frame(days: int) -> pd.DataFrame:
     index = pd.MultiIndex.from_product(
-        [pd.date_range(FIRST, periods=days, freq="D"), list(NAMES)], names=["time_index", "asset_identifier"]
+        [pd.date_range(FIRST, periods=days, freq="D", unit="ns"), list(NAMES)], names=["time_index", "asset_identifier"]
     )
     size = len(index)
     close = np.linspace(0.1, 1e9 / 3, size)
@@ -60,7 +60,7 @@ def frame(days: int) -> pd.DataFrame:
             "ratio": np.linspace(0.1, 0.9, size).astype(np.float32),
             "volume": volume,
             "is_final": [row % 2 == 0 for row in range(size)],
-            "seen_at": pd.DatetimeIndex(seen),
+            "seen_at": pd.DatetimeIndex(seen).as_unit("ns"),
             "settles_on": [dt.date(2026, 1, 5)] * size,
             "note": pd.array(notes, dtype="str"),
         },

@@ -169,7 +169,7 @@ class Weights(PortfolioWeights):
             names=["time_index", "portfolio_identifier", "asset_identifier"],
         )
         weights = np.linspace(0.1, 0.8, 8)
-        other = {name: np.nan for name in ("price_before", "volume_current", "volume_before")}
+        other = dict.fromkeys(("price_before", "volume_current", "volume_before"), np.nan)
         return pd.DataFrame(
             {"weight": weights, "weight_before": 0.5, "price_current": 10.0, **other, "price_is_stale": False},
             index=index,

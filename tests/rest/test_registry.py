@@ -86,7 +86,7 @@ def test_times_end_in_z(route: Route, world: World, viewer: APIClient) -> None:
     if response.streaming:
         return
     body = response.json()
-    rows = body["results"] if "results" in body else [body]
+    rows = body.get("results", [body])
     times = [value for row in rows for name, value in row.items() if name.endswith("_at") and value]
     assert all(value.endswith("Z") for value in times)
 

@@ -306,7 +306,7 @@ def test_wrong_dates(write, text):
         ),
         (
             {"date": ["2026-01-02"], "figi": "B", "close": [True]},
-            f"FILE, row 1: close is np.True_, {NOT_A_NUMBER}",
+            f"FILE, row 1: close is True, {NOT_A_NUMBER}",
         ),
         (
             {"date": ["2026-01-02"], "figi": "B", "close": [np.inf]},
@@ -326,7 +326,7 @@ def test_the_first_duplicate_is_named_with_both_lines():
     with pytest.raises(InvalidInput) as caught:
         check_duplicates(identifiers, stamps, "p.csv")
     assert str(caught.value) == (
-        "p.csv, line 4: A at 2026-01-02T00:00:00.000000000 was already given line 2; 2 such rows in all. Keep one."
+        "p.csv, line 4: A at 2026-01-02T00:00:00.000000000 was already given in line 2; 2 such rows in all. Keep one."
     )
 
 

@@ -1,0 +1,172 @@
+"""What is saved here goes through the services, and what they refuse comes back as the form's error."""
+
+import re
+
+import pytest
+from django.contrib.auth.models import User
+from django.test import Client
+from django.urls import reverse
+
+from markets.models import AccessToken, Asset, AssetCategory, Calendar, OpenFigiDetails
+from portfolios.models import Portfolio
+from tests.admin import rows
+
+DETAILS = {
+    "openfigi_details-TOTAL_FORMS": "1",
+    "openfigi_details-INITIAL_FORMS": "0",
+    "openfigi_details-MIN_NUM_FORMS": "0",
+    "openfigi_details-MAX_NUM_FORMS": "1",
+}
+NO_MEMBERS = {
+    "memberships-TOTAL_FORMS": "0",
+    "memberships-INITIAL_FORMS": "0",
+    "memberships-MIN_NUM_FORMS": "0",
+    "memberships-MAX_NUM_FORMS": "1000",
+}
+
+
+def test_an_asset_with_details_is_made(boss: Client) -> None:
+    rows.assets(1)
+    values = {"unique_identifier": " MY-ASSET ", "asset_type": "equity", "is_custom_by_organization": "on"}
+    details = {"openfigi_details-0-ticker": "AAPL", "openfigi_details-0-figi": "bbg000b9xry4"}
+    response = boss.post(reverse("admin:markets_asset_add"), {**values, **DETAILS, **details})
+    assert response.status_code == 302, response.content
+    asset = Asset.objects.get(unique_identifier="MY-ASSET")
+    assert asset.openfigi_details.figi == "BBG000B9XRY4"
+
+
+def test_a_wrong_figi_is_refused_and_nothing_is_written(boss: Client) -> None:
+    values = {"unique_identifier": "MY-ASSET", "asset_type": ""}
+    response = boss.post(
+        reverse("admin:markets_asset_add"), {**values, **DETAILS, "openfigi_details-0-figi": "BBG000B9XRY5"}
+    )
+    assert response.status_code == 200
+    text = response.content.decode()
+    assert "is no FIGI" in text
+    assert 'value="MY-ASSET"' in text
+    assert not Asset.objects.exists()
+
+
+def test_an_asset_is_changed_and_its_identifier_is_not(boss: Client) -> None:
+    asset = rows.assets(1)[0]
+    url = reverse("admin:markets_asset_change", args=(asset.pk,))
+    values = {"unique_identifier": "OTHER", "asset_type": "", **DETAILS, "openfigi_details-INITIAL_FORMS": "1"}
+    details = {"openfigi_details-0-asset": asset.pk, "openfigi_details-0-ticker": "NEW"}
+    assert boss.post(url, {**values, **details}).status_code == 302
+    asset.refresh_from_db()
+    assert asset.unique_identifier != "OTHER"
+    assert asset.asset_type is None
+    assert asset.is_custom_by_organization is False
+    assert OpenFigiDetails.objects.get().ticker == "NEW"
+
+
+def test_an_asset_with_data_is_not_deleted(boss: Client) -> None:
+    members = rows.assets(2)
+    rows.priced_node(members[:1])
+    url = reverse("admin:markets_asset_delete", args=(members[0].pk,))
+    boss.post(url, {"post": "yes"}, follow=True)
+    assert Asset.objects.count() == 2
+
+
+def test_selected_assets_are_deleted_through_the_service(boss: Client) -> None:
+    members = rows.assets(2)
+    boss.post(
+        reverse("admin:markets_asset_changelist"),
+        {"action": "delete_selected", "_selected_action": [row.pk for row in members], "post": "yes"},
+    )
+    assert not Asset.objects.exists()
+
+
+def test_members_are_pasted_into_a_category(boss: Client) -> None:
+    members = rows.assets(3)
+    pasted = "\n".join(row.unique_identifier for row in members[:2]) + f", {members[2].unique_identifier}"
+    values = {"unique_identifier": "mine", "display_name": "Mine", "add_assets": pasted, **NO_MEMBERS}
+    response = boss.post(reverse("admin:markets_assetcategory_add"), values)
+    assert response.status_code == 302, response.content
+    assert AssetCategory.objects.get().assets.count() == 3
+
+
+def test_an_unknown_member_is_named_and_nothing_is_saved(boss: Client) -> None:
+    values = {"unique_identifier": "mine", "display_name": "Mine", "add_assets": "NOBODY", **NO_MEMBERS}
+    response = boss.post(reverse("admin:markets_assetcategory_add"), values)
+    assert response.status_code == 200
+    assert "NOBODY" in response.content.decode()
+    assert not AssetCategory.objects.exists()
+
+
+def test_a_calendar_of_a_market_gets_its_sessions(boss: Client) -> None:
+    values = {
+        "unique_identifier": "XNYS",
+        "display_name": "New York",
+        "calendar_type": "TRADING",
+        "timezone": "America/New_York",
+        "source_identifier": "XNYS",
+        "valid_from": "2024-01-01",
+        "valid_to": "2024-01-31",
+    }
+    response = boss.post(reverse("admin:markets_calendar_add"), values)
+    assert response.status_code == 302, response.content
+    assert Calendar.objects.get().sessions.count() == 21
+
+
+def test_a_wrong_time_zone_is_an_error_of_its_field(boss: Client) -> None:
+    calendar = rows.calendar(1)
+    values = {
+        "display_name": "x",
+        "calendar_type": "TRADING",
+        "timezone": "Mars/Olympus",
+        "valid_from": "2020-01-01",
+        "valid_to": "2020-01-31",
+    }
+    response = boss.post(reverse("admin:markets_calendar_change", args=(calendar.pk,)), values)
+    assert response.status_code == 200
+    assert "is no IANA time zone" in response.content.decode()
+
+
+def test_conventions_cannot_be_changed_once_values_are_computed(boss: Client) -> None:
+    members = rows.assets(2)
+    portfolio = rows.portfolio(members, sessions=3, values_node=rows.priced_node(members))
+    url = reverse("admin:portfolios_portfolio_change", args=(portfolio.pk,))
+    assert boss.post(url, {"display_name": "New", "description": "", "commission_fee": "0.5"}).status_code == 302
+    stored = Portfolio.objects.get()
+    assert stored.display_name == "New"
+    assert float(stored.commission_fee) == 0.00018
+
+
+def test_a_portfolio_with_values_is_not_deleted(boss: Client) -> None:
+    portfolio = rows.portfolio(rows.assets(2), sessions=3)
+    assert (
+        boss.post(reverse("admin:portfolios_portfolio_delete", args=(portfolio.pk,)), {"post": "yes"}).status_code
+        == 403
+    )
+    assert Portfolio.objects.exists()
+
+
+def test_a_token_is_shown_once_and_its_digest_never(boss: Client) -> None:
+    user = User.objects.get()
+    response = boss.post(reverse("admin:markets_accesstoken_add"), {"name": "robot", "user": user.pk, "expiry_0": ""})
+    token = re.search(r'id="new-token">([0-9a-f]+)<', response.content.decode())
+    assert token is not None
+    assert "no-store" in response["Cache-Control"]
+    row = AccessToken.objects.get()
+    assert row.token_key == token[1][: len(row.token_key)]
+    listed = boss.get(reverse("admin:markets_accesstoken_changelist")).content.decode()
+    dashboard = boss.get(reverse("admin:index")).content.decode()
+    for text in (listed, dashboard, response.content.decode()):
+        assert row.digest not in text
+    assert token[1] not in listed
+
+
+@pytest.mark.parametrize("method", ["get", "post"])
+def test_a_token_is_revoked_by_post_only(boss: Client, method: str) -> None:
+    AccessToken.objects.create(user=User.objects.get(), name="robot")
+    url = reverse("admin:revoke_token", args=(AccessToken.objects.get().token_key,))
+    getattr(boss, method)(url)
+    assert AccessToken.objects.exists() is (method == "get")
+
+
+def test_the_viewer_saves_nothing(viewer: Client) -> None:
+    asset = rows.assets(1)[0]
+    assert viewer.post(reverse("admin:markets_asset_change", args=(asset.pk,)), {"asset_type": ""}).status_code == 403
+    assert viewer.get(reverse("admin:markets_asset_add")).status_code == 403
+    assert viewer.get(reverse("admin:markets_accesstoken_add")).status_code == 403
