@@ -169,6 +169,8 @@ STATICFILES_FINDERS = [
 ]
 WHITENOISE_USE_FINDERS = True  # one host, a handful of users: serve from the installed packages, no collectstatic step
 MEDIA_ROOT = DATA_DIR / "media"
+# knox's own migrations make a table for the token model that ours replaces; nothing would ever use it.
+MIGRATION_MODULES = {"knox": None}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # --- REST ------------------------------------------------------------------------------------------------------------
@@ -194,7 +196,6 @@ REST_KNOX = {
     "TOKEN_TTL": None,
 }
 KNOX_TOKEN_MODEL = "markets.AccessToken"
-DRF_STANDARDIZED_ERRORS = {"ALLOWED_ERROR_STATUS_CODES": ["400", "401", "403", "404", "409"]}
 SPECTACULAR_SETTINGS = {
     "TITLE": "MSM",
     "DESCRIPTION": "Securities master, DataNodes and portfolios over REST.",
@@ -205,17 +206,8 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_NAME_OVERRIDES": {
-        "ValidationErrorEnum": "drf_standardized_errors.openapi_serializers.ValidationErrorEnum.choices",
-        "ClientErrorEnum": "drf_standardized_errors.openapi_serializers.ClientErrorEnum.choices",
-        "ServerErrorEnum": "drf_standardized_errors.openapi_serializers.ServerErrorEnum.choices",
-        "ErrorCode401Enum": "drf_standardized_errors.openapi_serializers.ErrorCode401Enum.choices",
-        "ErrorCode403Enum": "drf_standardized_errors.openapi_serializers.ErrorCode403Enum.choices",
-        "ErrorCode404Enum": "drf_standardized_errors.openapi_serializers.ErrorCode404Enum.choices",
-        "ErrorCode405Enum": "drf_standardized_errors.openapi_serializers.ErrorCode405Enum.choices",
-        "ErrorCode406Enum": "drf_standardized_errors.openapi_serializers.ErrorCode406Enum.choices",
-        "ErrorCode415Enum": "drf_standardized_errors.openapi_serializers.ErrorCode415Enum.choices",
-        "ErrorCode429Enum": "drf_standardized_errors.openapi_serializers.ErrorCode429Enum.choices",
-        "ErrorCode500Enum": "drf_standardized_errors.openapi_serializers.ErrorCode500Enum.choices",
+        "RunStatusEnum": "markets.models.RunStatus.choices",
+        "JobStatusEnum": "markets.models.JobStatus.choices",
     },
 }
 

@@ -36,7 +36,7 @@ class JobSerializer(serializers.ModelSerializer):
 
 
 class JobDetailSerializer(JobSerializer):
-    status = serializers.CharField(read_only=True, help_text=f"One of {', '.join(JobStatus.values)}.")
+    status = serializers.ChoiceField(choices=JobStatus.choices, read_only=True)
     messages = serializers.SerializerMethodField(help_text=f"The latest {LATEST_MESSAGES}, oldest first.")
 
     class Meta(JobSerializer.Meta):

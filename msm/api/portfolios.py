@@ -47,10 +47,10 @@ class Portfolio(Row):
             unique_identifier=unique_identifier,
             display_name=display_name,
             description=description,
-            calendar_uid=calendar_uid,
+            calendar=calendar_uid,
             calendar_name=calendar_name,
         )
-        return cls._of(row)
+        return cls._of(row.row)
 
     def values(self, start: dt.datetime | None = None, end: dt.datetime | None = None) -> pd.DataFrame:
         """Stored values by (time_index, portfolio_identifier), between two aware instants."""

@@ -72,7 +72,7 @@ def _tile(model: type, label: str, icon: str) -> dict[str, Any]:
     return {
         "label": label,
         "icon": icon,
-        "number": count(number) if is_exact else f"about {count(number)}",
+        "number": count(number) if is_exact else f"≈ {count(number)}",
         "is_filled": number > 0,
         "url": reverse(f"admin:{options.app_label}_{options.model_name}_changelist"),
     }

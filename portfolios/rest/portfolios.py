@@ -36,7 +36,7 @@ from markets.rest.serializers import RegistrySerializer
 from markets.services import deletion
 from markets.services.frames_out import FrameLayout, empty_frame, read_parts
 from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight
-from portfolios.rest import operations
+from portfolios.services import portfolios
 
 _TOKENS: Mapping[type[models.Field], str] = {
     models.FloatField: "float64",
@@ -113,16 +113,16 @@ class PortfolioViewSet(WritableViewSet):
     repeatable_parameters = REPEATABLE
 
     def perform_creation(self, values: dict[str, Any]) -> Portfolio:
-        return operations.create_portfolio(**_with_calendar(values))
+        return portfolios.create_portfolio(**_with_calendar(values))
 
     def perform_change(self, row: Portfolio, values: dict[str, Any]) -> Portfolio:
-        return operations.update_portfolio(row, **_with_calendar(values))
+        return portfolios.update_portfolio(row, **_with_calendar(values))
 
     def perform_deletion(self, row: Portfolio) -> None:
-        operations.delete_portfolio(row)
+        portfolios.delete_portfolio(row)
 
     def impact(self, row: Portfolio) -> deletion.DeleteImpact:
-        return operations.portfolio_delete_impact(row)
+        return portfolios.portfolio_delete_impact(row)
 
     @extend_schema(parameters=[UID, *FRAME_PARAMETERS, ASSETS, AS_OF], responses=FRAME_RESPONSES)
     @action(
@@ -139,7 +139,7 @@ class PortfolioViewSet(WritableViewSet):
         if as_of is not None and (wanted.start is not None or wanted.end is not None):
             raise ValidationError({"as_of": "as_of names one cross-section. Leave out start and end, or as_of."})
         if wanted.start is None and wanted.end is None:
-            last = operations.latest_cross_section(portfolio, as_of)
+            last = portfolios.latest_cross_section(portfolio, as_of)
             if last is None:
                 return _series(portfolio, PortfolioWeight, wanted, nothing=True)
             wanted = dataclasses.replace(wanted, start=last, end=last)
@@ -163,7 +163,7 @@ class PortfolioViewSet(WritableViewSet):
         """The performance of the values from `start` to `end`, and what annualises it."""
         portfolio = self.get_object()
         wanted = FrameRequest.of(request)
-        outcome = operations.portfolio_statistics(portfolio, start=wanted.start, end=wanted.end)
+        outcome = portfolios.portfolio_statistics(portfolio, start=wanted.start, end=wanted.end)
         times = ("drawdown_start", "drawdown_trough", "drawdown_recovery", "best_period_time", "worst_period_time")
         figures = dataclasses.asdict(outcome.figures)
         figures |= {name: _instant(figures[name]) for name in times}
@@ -200,7 +200,7 @@ def _series(
     if storage is None or nothing:
         parts = iter([empty_frame(layout)])
     else:
-        chosen = {operations.DIMENSION: [portfolio.unique_identifier]}
+        chosen = {portfolios.DIMENSION: [portfolio.unique_identifier]}
         if wanted.assets is not None:
             chosen["asset_identifier"] = wanted.assets
         parts = read_parts(
@@ -234,4 +234,4 @@ def _with_calendar(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _instant(nanoseconds: int | None) -> dt.datetime | None:
-    return None if nanoseconds is None else operations.instant(nanoseconds)
+    return None if nanoseconds is None else portfolios.instant(nanoseconds)

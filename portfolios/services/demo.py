@@ -22,7 +22,7 @@ from portfolios.data_nodes.signals import EqualWeights, EqualWeightsConfiguratio
 from portfolios.data_nodes.values import PortfolioConfiguration, PortfolioValues
 from portfolios.engine.statistics import PerformanceStatistics, performance_statistics
 from portfolios.models import Portfolio
-from portfolios.services.portfolios import build_portfolio
+from portfolios.services.construction import build_portfolio
 
 CALENDAR = "XNYS"
 CATEGORY = "demo-tech"

@@ -1,82 +1,269 @@
-"""Builds portfolios: the row with its conventions, and the nodes that compute its weights and values."""
+"""Portfolios as rows: made, changed and deleted, with the rules that every door keeps."""
 
+import datetime as dt
+import uuid
+from dataclasses import dataclass
 from decimal import Decimal
+from typing import Any
 
+import numpy as np
 from django.db import transaction
+from django.db.models import Max
+from django.utils import timezone
 
-from markets.data_nodes.configuration import encode
-from markets.data_nodes.node import DataNode
+from markets import locks
+from markets.data_nodes.reads import read_frame
 from markets.data_nodes.sessions import load_sessions
-from markets.exceptions import Conflict, NotFound
-from markets.models import Calendar
-from markets.services.node_runs import register_node
-from portfolios.data_nodes.signals import SignalWeights
-from portfolios.data_nodes.values import PortfolioConfiguration, PortfolioValues
-from portfolios.models import Portfolio, PortfolioValue
+from markets.data_nodes.storage import TableContract, delete_rows
+from markets.exceptions import AlreadyRunning, Conflict, InvalidInput, NotFound
+from markets.models import Calendar, StorageNode, UpdateStatistic
+from markets.services import deletion
+from markets.services.values import UNSET, Unset, Upserted, clean_identifier, clean_optional_text, given
+from portfolios.engine.statistics import PerformanceStatistics, performance_statistics
+from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight, TurnoverBasis, WeightsConvention
+
+CONVENTIONS = ("weights_between_rebalances", "turnover_basis", "commission_fee", "valuation_column")
+DIMENSION = "portfolio_identifier"
+SERIES = (PortfolioWeight, PortfolioValue)
+
+
+@dataclass(frozen=True)
+class PortfolioStatistics:
+    """The figures, over which sessions they were taken, and what annualises them."""
+
+    figures: PerformanceStatistics
+    first_time_index: dt.datetime | None
+    last_time_index: dt.datetime | None
+    last_close: float | None
+    calendar: Calendar
+    incomplete_sessions: int
 
 
 @transaction.atomic
-def build_portfolio(
-    configuration: PortfolioConfiguration,
+def create_portfolio(
     *,
-    price_source: DataNode,
-    signal: SignalWeights,
+    unique_identifier: str,
     display_name: str = "",
     description: str = "",
-) -> tuple[Portfolio, PortfolioValues]:
-    """Register a portfolio with its conventions and its nodes; nothing is computed yet.
+    calendar: uuid.UUID | None = None,
+    weights_between_rebalances: str = WeightsConvention.CONSTANT,
+    turnover_basis: str | Unset = UNSET,
+    commission_fee: Decimal = Decimal(0),
+    valuation_column: str = "close",
+) -> Portfolio:
+    """A portfolio with its conventions; its nodes are attached when it is built.
 
-    The calendar must exist and have sessions. Building it again with the same configuration changes nothing but the
-    names; with another one it is refused (Conflict) once values are stored, because they would mix two conventions.
+    `turnover_basis` is, unless given, `target` with constant weights and `drifted` with drifting ones. Raises Conflict
+    when the identifier is taken.
     """
-    calendar = Calendar.objects.filter(unique_identifier=configuration.calendar_identifier).first()
-    if calendar is None:
-        raise NotFound(f"There is no calendar {configuration.calendar_identifier!r}. Create it first.")
-    load_sessions(configuration.calendar_identifier)
-    node = PortfolioValues(configuration, price_source, signal)
-    existing = (
-        Portfolio.objects.select_for_update(of=("self",))
-        .select_related("values_node")
-        .filter(unique_identifier=configuration.portfolio_identifier)
-        .first()
+    if isinstance(turnover_basis, Unset):
+        drifts = weights_between_rebalances == WeightsConvention.DRIFT
+        turnover_basis = TurnoverBasis.DRIFTED if drifts else TurnoverBasis.TARGET
+    identifier = clean_identifier(unique_identifier)
+    found = _calendar(calendar)
+    candidate = Portfolio(
+        unique_identifier=identifier,
+        display_name=clean_optional_text(display_name, field="display_name", longest=255) or "",
+        description=clean_optional_text(description, field="description") or "",
+        calendar=found,
+        calendar_name=found.unique_identifier if found else None,
+        weights_between_rebalances=weights_between_rebalances,
+        turnover_basis=turnover_basis,
+        commission_fee=_fee(commission_fee),
+        valuation_column=valuation_column,
     )
-    if existing is not None and not _same_definition(existing, node) and _has_values(existing):
+    Portfolio.objects.bulk_create([candidate], ignore_conflicts=True)
+    stored = Portfolio.objects.select_for_update().get(unique_identifier=identifier)
+    if stored.uid != candidate.uid:
+        raise Conflict(f"A portfolio {identifier!r} exists already. Change that one, or choose another identifier.")
+    return stored
+
+
+@transaction.atomic
+def update_portfolio(
+    portfolio: Portfolio,
+    *,
+    display_name: str | Unset = UNSET,
+    description: str | Unset = UNSET,
+    calendar: uuid.UUID | Unset | None = UNSET,
+    **conventions: Any,
+) -> Portfolio:
+    """Change the fields that are given. Conventions are fixed once a node computes the values: Conflict."""
+    fields = given(display_name=display_name, description=description)
+    for name, longest in (("display_name", 255), ("description", None)):
+        if name in fields:
+            fields[name] = clean_optional_text(fields[name], field=name, longest=longest) or ""
+    if not isinstance(calendar, Unset):
+        fields["calendar"] = _calendar(calendar)
+        fields["calendar_name"] = fields["calendar"].unique_identifier if fields["calendar"] else None
+    for name, value in conventions.items():
+        fields[name] = _fee(value) if name == "commission_fee" else value
+    changed = {name: value for name, value in fields.items() if getattr(portfolio, name) != value}
+    fixed = [name for name in CONVENTIONS if name in changed]
+    if fixed and portfolio.values_node_id is not None:
         raise Conflict(
-            f"The portfolio {configuration.portfolio_identifier} has values computed with another configuration. Give "
-            "the new configuration another identifier, or delete the portfolio first."
+            f"{', '.join(fixed)} of {portfolio.unique_identifier} cannot be changed: its values are computed with them."
+            " Build another portfolio with the other conventions."
         )
-    update = register_node(node)
-    portfolio, _ = Portfolio.objects.update_or_create(
-        unique_identifier=configuration.portfolio_identifier,
-        defaults={
-            "display_name": display_name or (existing.display_name if existing else ""),
-            "description": description or (existing.description if existing else ""),
-            "calendar": calendar,
-            "calendar_name": calendar.unique_identifier,
-            "weights_between_rebalances": configuration.weights_between_rebalances,
-            "turnover_basis": configuration.effective_turnover_basis,
-            "commission_fee": Decimal(repr(configuration.commission_fee)),
-            "valuation_column": configuration.valuation_column,
-            "signal_uid": signal.signal_uid,
-            "signal_weights_node": register_node(signal),
-            "values_node": update,
-        },
+    if changed:
+        for name, value in changed.items():
+            setattr(portfolio, name, value)
+        portfolio.updated_at = timezone.now()
+        portfolio.save(update_fields=[*changed, "updated_at"])
+    return portfolio
+
+
+@transaction.atomic
+def upsert_portfolio(
+    *,
+    unique_identifier: str,
+    display_name: str | Unset = UNSET,
+    description: str | Unset = UNSET,
+    calendar: uuid.UUID | Unset | None = UNSET,
+    calendar_name: str | Unset | None = UNSET,
+) -> Upserted[Portfolio]:
+    """The portfolio with this identifier, made or changed; omitted keeps.
+
+    `calendar_name` is a label for a portfolio without a calendar of its own; given together with `calendar` it must
+    be that calendar's identifier.
+    """
+    identifier = clean_identifier(unique_identifier)
+    found = Portfolio.objects.select_for_update(of=("self",)).filter(unique_identifier=identifier).first()
+    created = found is None
+    if found is None:
+        found = create_portfolio(unique_identifier=identifier)
+    row = update_portfolio(found, display_name=display_name, description=description, calendar=calendar)
+    if isinstance(calendar_name, Unset):
+        return Upserted(row, created)
+    name = clean_optional_text(calendar_name, field="calendar_name", longest=255)
+    if row.calendar is not None and name is not None and name != row.calendar.unique_identifier:
+        raise InvalidInput(
+            f"calendar_name={name!r} is not the portfolio's calendar, {row.calendar.unique_identifier}. Leave one out.",
+            field="calendar_name",
+        )
+    if row.calendar is None and row.calendar_name != name:
+        row.calendar_name, row.updated_at = name, timezone.now()
+        row.save(update_fields=["calendar_name", "updated_at"])
+    return Upserted(row, created)
+
+
+def delete_portfolio(portfolio: Portfolio) -> None:
+    """Delete a portfolio with its stored weights and values; the assets and the signal stay.
+
+    Raises AlreadyRunning while its node runs, ProtectedRow when another row needs it.
+    """
+    node = portfolio.values_node_id
+    if node is None:
+        return _delete(portfolio)
+    with locks.held(locks.LockSpace.NODE_UPDATE, node) as free:
+        if not free:
+            raise AlreadyRunning(f"{portfolio.unique_identifier} is being computed. Wait for its run to end.")
+        return _delete(portfolio)
+
+
+def portfolio_delete_impact(portfolio: Portfolio) -> deletion.DeleteImpact:
+    """The rows of weights and values that would go along, and what blocks the deletion."""
+    identifier = portfolio.unique_identifier
+    series = [
+        deletion.relationship(
+            key=f"{model._meta.label_lower}.{DIMENSION}",
+            label=str(model._meta.verbose_name_plural),
+            model=model._meta.label,
+            column=DIMENSION,
+            on_delete="CASCADE",
+            count=model.objects.filter(portfolio_identifier=identifier).count(),
+            kind="derived",
+            subject=str(model._meta.verbose_name_plural),
+        )
+        for model in SERIES
+    ]
+    return deletion.delete_impact(portfolio, derived=series)
+
+
+def latest_cross_section(portfolio: Portfolio, as_of: dt.datetime | None = None) -> dt.datetime | None:
+    """The time of the last stored weights, at or before `as_of` when it is given."""
+    rows = PortfolioWeight.objects.filter(portfolio_identifier=portfolio.unique_identifier)
+    if as_of is not None:
+        rows = rows.filter(time_index__lte=as_of)
+    return rows.aggregate(last=Max("time_index"))["last"]
+
+
+def portfolio_statistics(
+    portfolio: Portfolio, *, start: dt.datetime | None = None, end: dt.datetime | None = None
+) -> PortfolioStatistics:
+    """The performance of the stored values from start to end, both included; the first close is the base.
+
+    Raises Conflict when the portfolio has no calendar with sessions, or when its closes allow no figures.
+    """
+    if portfolio.calendar is None:
+        raise Conflict(
+            f"{portfolio.unique_identifier} has no calendar, so nothing can be annualised. Give it one: PATCH "
+            "calendar_uid."
+        )
+    try:
+        a_year = load_sessions(portfolio.calendar.unique_identifier).sessions_a_year
+    except (InvalidInput, NotFound) as error:
+        raise Conflict(str(error)) from error
+    storage = StorageNode.objects.filter(storage_hash=PortfolioValue._meta.db_table).first()
+    times, closes, incomplete = np.empty(0, np.int64), np.empty(0), 0
+    if storage is not None:
+        frame = read_frame(
+            storage,
+            start_date=start,
+            end_date=end,
+            dimension_filters={DIMENSION: [portfolio.unique_identifier]},
+            columns=["close", "is_incomplete"],
+        )
+        times = frame.index.get_level_values("time_index").asi8
+        closes = frame["close"].to_numpy()
+        incomplete = int(frame["is_incomplete"].sum())
+    try:
+        figures = performance_statistics(times, closes, sessions_a_year=a_year)
+    except ValueError as error:
+        raise Conflict(f"{portfolio.unique_identifier}: {error}") from error
+    return PortfolioStatistics(
+        figures=figures,
+        first_time_index=instant(times[0]) if len(times) else None,
+        last_time_index=instant(times[-1]) if len(times) else None,
+        last_close=float(closes[-1]) if len(closes) else None,
+        calendar=portfolio.calendar,
+        incomplete_sessions=incomplete,
     )
-    return portfolio, node
 
 
-def _has_values(portfolio: Portfolio) -> bool:
-    return PortfolioValue.objects.filter(portfolio_identifier=portfolio.unique_identifier).exists()
+def instant(nanoseconds: int | np.int64) -> dt.datetime:
+    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=int(nanoseconds) // 1_000)
 
 
-def _same_definition(portfolio: Portfolio, node: PortfolioValues) -> bool:
-    """Whether a stored portfolio rests on the same rules, signal and price table, wherever the prices come from."""
-    stored = portfolio.values_node
-    if stored is None:
-        return True
-    prices = stored.dependencies.filter(storage__storage_hash=node.price_source.storage_hash)
-    return (
-        portfolio.signal_uid == node.signal.signal_uid
-        and stored.build_configuration["arguments"]["configuration"] == encode(node.configuration, "configuration")
-        and prices.exists()
-    )
+@transaction.atomic
+def _delete(portfolio: Portfolio) -> None:
+    identifier = portfolio.unique_identifier
+    Portfolio.objects.select_for_update().filter(pk=portfolio.pk).first()
+    deletion.refuse_if_blocked(deletion.delete_impact(portfolio))
+    for model in SERIES:
+        storage = StorageNode.objects.filter(storage_hash=model._meta.db_table).first()
+        if storage is None:
+            continue
+        delete_rows(TableContract.of(storage), {DIMENSION: [identifier]})
+        position = storage.index_names[1:].index(DIMENSION)
+        UpdateStatistic.objects.filter(storage=storage, **{f"identity__{position}": identifier}).delete()
+    deletion.delete(portfolio)
+
+
+def _calendar(uid: uuid.UUID | None) -> Calendar | None:
+    if uid is None:
+        return None
+    found = Calendar.objects.filter(uid=uid).first()
+    if found is None:
+        raise InvalidInput(f"There is no calendar with the uid {uid}. Create it first.", field="calendar_uid")
+    return found
+
+
+def _fee(value: Decimal) -> Decimal:
+    if not 0 <= value < 1:
+        raise InvalidInput(
+            f"commission_fee={value} must be a fraction of the traded value, at least 0 and below 1: 0.00018 is 1.8 "
+            "basis points.",
+            field="commission_fee",
+        )
+    return value

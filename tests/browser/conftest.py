@@ -99,14 +99,7 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def flushable(transactional_db: None) -> None:
-    """knox's first migration makes the table of a model that is swapped out: no flush may leave it out, each does."""
-    with connection.cursor() as cursor:
-        cursor.execute("DROP TABLE IF EXISTS knox_authtoken")
-
-
-@pytest.fixture
-def visit(browser: Any, live_server: Any, flushable: None) -> Iterator[Visit]:
+def visit(browser: Any, live_server: Any, transactional_db: None) -> Iterator[Visit]:
     context = browser.new_context(viewport={"width": 1440, "height": 900}, timezone_id="America/New_York")
     context.set_default_timeout(15_000)
     page = context.new_page()

@@ -512,7 +512,7 @@ def test_a_run_takes_one_copy_and_one_statement_for_its_statistics(count):
     ) as captured:
         node.run()
     # then
-    statements = [query["sql"] for query in captured.captured_queries]
+    statements = [str(query["sql"]) for query in captured.captured_queries]
     print("\n".join(sql[:170] for sql in statements))
     assert sum("COPY" in sql for sql in statements) == 1
     assert sum('INSERT INTO "markets_updatestatistic"' in sql for sql in statements) == 1

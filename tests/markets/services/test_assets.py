@@ -168,7 +168,6 @@ def test_impact_reaches_through_cascades() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("flushable")
 def test_concurrent_upserts_end_with_one_row() -> None:
     created: list[bool] = []
     barrier = threading.Barrier(4)

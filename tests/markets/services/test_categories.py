@@ -110,7 +110,6 @@ def test_a_universe_beyond_one_page() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
-@pytest.mark.usefixtures("flushable")
 def test_concurrent_replacements_leave_one_of_the_two_sets() -> None:
     sets = [[factories.asset() for _ in range(5)] for _ in range(2)]
     category = factories.category()
