@@ -169,6 +169,8 @@ def measure(directory: Path, identifiers: int, days: int) -> None:
     create = bulk_create("bulk_rows", frame)
     settle()
     times[BULK] = [milliseconds(create)]
+    fresh_table("floor")
+    copy_from_file()
     check_equal(server, ["floor", "to_sql_rows", "bulk_rows"], source)
     server.close()
 

@@ -213,7 +213,8 @@ def _steps(
     with _timed(timings, "validate"):
         writes = _writes(node, storage, output)
     rows_returned = sum(len(write.valid) for write in writes if write.valid is not None)
-    with _timed(timings, "write"), transaction.atomic():  # steps 6 to 9
+    began = time.perf_counter()
+    with transaction.atomic():  # steps 6 to 9
         _claim(run)
         for write in writes:
             _write(write)
@@ -225,6 +226,7 @@ def _steps(
         run.rows_returned, run.rows_written = rows_returned, total
         run.last_time_index = head.last_time
         run.finished_at = timezone.now()
+        timings["write"] = round(time.perf_counter() - began, 6)
         timings["total"] = round((run.finished_at - run.started_at).total_seconds(), 6)
         run.timings = timings
         logger.info("%s rows written, %s returned", total, rows_returned)

@@ -341,7 +341,7 @@ def test_a_connection_that_the_server_cuts_leaves_a_failed_run(committed_assets,
         return bars([(0, "A", 1.0)])
 
     node.make = cut
-    with pytest.raises(Exception, match="terminating connection|closed"):
+    with pytest.raises(Exception, match=r"terminating connection|closed"):
         node.run()
     run = NodeRun.objects.get()
     assert (run.status, run.error_type) == (RunStatus.FAILED, "OperationalError")
