@@ -71,7 +71,7 @@ ASGI_APPLICATION = "msm_project.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "msm_project" / "templates"],
+        "DIRS": [],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -229,6 +229,13 @@ UNFOLD = {
     "SITE_SUBHEADER": "Embedded servers: one host" if EMBEDDED_DATABASE else "Markets platform",
     "SITE_URL": None,
     "SITE_SYMBOL": "candlestick_chart",
+    "SITE_FAVICONS": [
+        {
+            "rel": "icon",
+            "type": "image/svg+xml",
+            "href": lambda request: static("markets/icon.svg"),
+        }
+    ],
     "SHOW_HISTORY": False,
     "DASHBOARD_CALLBACK": "portfolios.admin.dashboard.dashboard",
     "SIDEBAR": {
@@ -274,6 +281,11 @@ UNFOLD = {
                     },
                     {"title": "Runs", "icon": "history", "link": reverse_lazy("admin:markets_noderun_changelist")},
                     {"title": "Jobs", "icon": "pending_actions", "link": reverse_lazy("admin:markets_job_changelist")},
+                    {
+                        "title": "Schedules",
+                        "icon": "schedule",
+                        "link": reverse_lazy("admin:django_celery_beat_periodictask_changelist"),
+                    },
                 ],
             },
             {

@@ -41,8 +41,8 @@ def load_sessions(calendar_identifier: str) -> Sessions:
     if not rows:
         raise InvalidInput(
             f"The calendar {calendar_identifier} has no sessions. Materialise them: "
-            f"Calendar.create_from_pandas_calendar(unique_identifier={calendar_identifier!r}, …), or add them in the "
-            "back-office.",
+            f"Calendar.create_from_pandas_calendar(unique_identifier={calendar_identifier!r}, …), or save the calendar "
+            "with its market in the back-office.",
             field="calendar_identifier",
         )
     return Sessions(

@@ -57,9 +57,7 @@ def read_price_file(path: str | Path) -> PriceFile:
     table.columns = [ALIASES.get(name, name) for name in (str(name).strip().lower() for name in table.columns)]
     _check_columns(table, path)
     if not len(table):
-        raise InvalidInput(
-            f"{path} has a header and no rows. Check where it comes from.", field="path"
-        )
+        raise InvalidInput(f"{path} has a header and no rows. Check where it comes from.", field="path")
     identifier_column = next(name for name in IDENTIFIER_COLUMNS if name in table)
     identifiers = _identifiers(table[identifier_column], path)
     times = dates = None

@@ -17,10 +17,14 @@ RUN_NODE = "run_node"
 
 
 def register_node(node: DataNode) -> NodeUpdate:
-    """Make the node known, so that it can be run from the back-office, over REST or by a schedule."""
-    for dependency in runs.execution_order(node):
-        registration.ensure_update(dependency)
-    return registration.ensure_update(node)
+    """Make the node and those it reads known, so that they can be run from the back-office, REST or a schedule.
+
+    Raises Conflict when one's published identifier names another table.
+    """
+    for member in runs.execution_order(node):
+        update = registration.ensure_update(member)
+        registration.record_metadata(member, update.storage, {}, [])
+    return update
 
 
 def find_node_update(name: str) -> NodeUpdate:

@@ -14,21 +14,23 @@ from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from unfold.decorators import display
 
-from markets.admin.base import MarketAdmin, command
+from markets.admin.base import command
 from markets.admin.charts import figure_response, nothing_to_draw, requested_theme
 from markets.admin.formatting import NOTHING, count, link, percent, status_badge, utc
+from markets.admin.service_saving import ServiceAdmin
 from markets.models import NodeRun, NodeUpdate, RunStatus
 from portfolios.admin.portfolio_page import conventions, statistics_facts, weights_table
 from portfolios.admin.series import named_by_ticker, values_of, weights_of
 from portfolios.figures.values import value_figure
 from portfolios.figures.weights import weights_figure
 from portfolios.models import Portfolio, PortfolioValue
+from portfolios.services import portfolios
 
 CONVENTION_FIELDSET = (
     "Convention",
     {
         "fields": (
-            ("calendar", "calendar_name"),
+            "calendar",
             ("weights_between_rebalances", "turnover_basis"),
             ("commission_fee", "valuation_column"),
         ),
@@ -39,7 +41,7 @@ CONVENTION_FIELDSET = (
 
 
 @admin.register(Portfolio)
-class PortfolioAdmin(MarketAdmin):
+class PortfolioAdmin(ServiceAdmin):
     list_display = ("name", "unique_identifier", "calendar", "num_close", "last_time", "state")
     list_select_related = ("calendar",)
     sortable_by = ("name", "unique_identifier")
@@ -79,15 +81,14 @@ class PortfolioAdmin(MarketAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Portfolio | None = None) -> tuple[str, ...]:
         return () if obj is None else ("unique_identifier",)
 
-    def has_delete_permission(self, request: HttpRequest, obj: Portfolio | None = None) -> bool:
-        if obj is not None and PortfolioValue.objects.filter(portfolio_identifier=obj.unique_identifier).exists():
-            return False  # its values and weights would stay behind
-        return super().has_delete_permission(request, obj)
+    def create_row(self, request: HttpRequest, values: dict[str, Any]) -> Portfolio:
+        return portfolios.create_portfolio(**_with_calendar_uid(values))
 
-    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        actions = super().get_actions(request)
-        actions.pop("delete_selected", None)  # it does not ask for each row
-        return actions
+    def update_row(self, request: HttpRequest, row: Portfolio, values: dict[str, Any]) -> Portfolio:
+        return portfolios.update_portfolio(row, **_with_calendar_uid(values))
+
+    def delete_row(self, request: HttpRequest, row: Portfolio) -> None:
+        portfolios.delete_portfolio(row)
 
     @display(description="name", ordering="display_name")
     def name(self, portfolio: Portfolio) -> str:
@@ -150,6 +151,13 @@ class PortfolioAdmin(MarketAdmin):
             **statistics_facts(obj, values),
             "weights_table": weights_table(obj),
         }
+
+
+def _with_calendar_uid(values: dict[str, Any]) -> dict[str, Any]:
+    """The form's values as the service takes them: a calendar by its uid."""
+    if "calendar" not in values:
+        return values
+    return {**values, "calendar": values["calendar"].uid if values["calendar"] else None}
 
 
 def _headline(values: pd.DataFrame) -> list[tuple[str, str]]:

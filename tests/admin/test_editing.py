@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from markets.models import AccessToken, Asset, AssetCategory, Calendar, OpenFigiDetails
-from portfolios.models import Portfolio
+from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight
 from tests.admin import rows
 
 DETAILS = {
@@ -133,13 +133,15 @@ def test_conventions_cannot_be_changed_once_values_are_computed(boss: Client) ->
     assert float(stored.commission_fee) == 0.00018
 
 
-def test_a_portfolio_with_values_is_not_deleted(boss: Client) -> None:
-    portfolio = rows.portfolio(rows.assets(2), sessions=3)
-    assert (
-        boss.post(reverse("admin:portfolios_portfolio_delete", args=(portfolio.pk,)), {"post": "yes"}).status_code
-        == 403
-    )
-    assert Portfolio.objects.exists()
+def test_a_deleted_portfolio_takes_its_weights_and_values_along(boss: Client) -> None:
+    members = rows.assets(2)
+    kept = rows.portfolio(members, sessions=2, identifier="kept")
+    gone = rows.portfolio(members, sessions=3, identifier="gone")
+    response = boss.post(reverse("admin:portfolios_portfolio_delete", args=(gone.pk,)), {"post": "yes"})
+    assert response.status_code == 302
+    assert list(Portfolio.objects.all()) == [kept]
+    assert set(PortfolioValue.objects.values_list("portfolio_identifier", flat=True)) == {"kept"}
+    assert set(PortfolioWeight.objects.values_list("portfolio_identifier", flat=True)) == {"kept"}
 
 
 def test_a_token_is_shown_once_and_its_digest_never(boss: Client) -> None:

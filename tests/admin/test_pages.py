@@ -46,7 +46,7 @@ def everything(boss: Client) -> dict[str, object]:
         "markets_calendar": calendar,
         "markets_nodeupdate": update,
         "markets_nodeupdate failed": failing,
-        "markets_nodeupdate report": rows.report_node(members),
+        "markets_nodeupdate report": rows.report_node([*members, hostile]),
         "markets_storagenode": update.storage,
         "markets_storagenode empty": failing.storage,
         "markets_noderun": NodeRun.objects.get(node_update=update),

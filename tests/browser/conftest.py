@@ -36,7 +36,7 @@ class Visit:
 
     def hear(self, message: Any) -> None:
         """Keep an error of the console: scripts, refused requests, violations of the security policy."""
-        if message.type == "error" and not message.location["url"].endswith("/favicon.ico"):
+        if message.type == "error":
             self.complaints.append(f"{message.text} ({message.location['url']})")
 
     def log_in(self, name: str = "boss") -> None:
