@@ -20,13 +20,13 @@ SELECTABLE = {
     "AssetType": "markets.AssetType",
     "Asset": "markets.Asset",
     "OpenFigiAssetDetails": "markets.OpenFigiDetails",
-    "OpenFigiDetails": "markets.OpenFigiDetails",
     "AssetCategory": "markets.AssetCategory",
     "AssetCategoryMembership": "markets.AssetCategoryMembership",
     "Calendar": "markets.Calendar",
     "CalendarSession": "markets.CalendarSession",
     "Portfolio": "portfolios.Portfolio",
 }
+ALIASES = {"OpenFigiDetails": "OpenFigiAssetDetails"}
 MANAGEMENT_MODES = ("platform_managed", "external_registered")
 
 
@@ -41,7 +41,7 @@ class Runtime:
     def table(self, name: str) -> str:
         """The physical table of a model. Raises InvalidInput for a model that is not attached."""
         try:
-            return self.meta_tables[name]
+            return self.meta_tables[ALIASES.get(name, name)]
         except KeyError:
             raise InvalidInput(f"{name} is not attached. Attached: {', '.join(self.meta_tables)}.") from None
 
@@ -109,6 +109,7 @@ def _selected(names: list[str] | None) -> dict[str, type[models.Model]]:
     for name in chosen:
         if not isinstance(name, str):
             name = getattr(name, "__name__", str(name))
+        name = ALIASES.get(name, name)
         if name not in SELECTABLE:
             near = difflib.get_close_matches(name, SELECTABLE, n=3, cutoff=0.5)
             hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(SELECTABLE)}."
@@ -146,4 +147,6 @@ def _verify(wanted: dict[str, type[models.Model]], timeout: float | None) -> Non
         raise ConnectionError(f"The database cannot be reached ({str(error).strip()}). Check {where}.") from error
     missing = sorted({model._meta.db_table for model in wanted.values()} - present)
     if missing:
-        raise NotFound(f"The database has no table {', '.join(missing)}. Create them: python manage.py migrate")
+        raise NotFound(
+            f"The database has no table {', '.join(missing)}. Create them: make setup, then .venv/bin/python manage.py migrate"
+        )

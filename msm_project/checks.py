@@ -23,7 +23,7 @@ def one_host(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[Che
     return [
         Warning(
             f"The embedded servers serve this host only ({' and '.join(embedded)} not set).",
-            hint="Set DATABASE_URL and REDIS_URL before other hosts take part; manage.py dump and load move the data.",
+            hint="Set DATABASE_URL and REDIS_URL before other hosts take part; pg_dump and pg_restore move the data.",
             id="msm.W001",
         )
     ]

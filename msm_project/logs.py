@@ -25,6 +25,18 @@ class JsonFormatter(structlog.stdlib.ProcessorFormatter):
         )
 
 
+class FinishedRequests(logging.Filter):
+    """One line a request, when it has ended; none for the probes that ask every few seconds."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if not isinstance(record.msg, dict) or record.msg.get("event") not in ("request_started", "request_finished"):
+            return True
+        if record.msg["event"] == "request_started":
+            return False
+        probe = str(record.msg.get("request", "")).endswith((" /health", " /ready"))
+        return not (probe and record.msg.get("code", 200) < 400)
+
+
 def configure_structlog() -> None:
     structlog.configure(
         processors=[

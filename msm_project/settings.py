@@ -217,9 +217,20 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"json": {"()": "msm_project.logs.JsonFormatter"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "filters": {"finished_requests": {"()": "msm_project.logs.FinishedRequests"}},
+    "handlers": {
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "json",
+            "level": LOG_LEVEL,
+            "filters": ["finished_requests"],
+        }
+    },
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
-    "loggers": {"axes": {"level": "WARNING"}, "httpx": {"level": "WARNING"}},
+    "loggers": {
+        "axes": {"level": "WARNING"},
+        "msm.nodes": {"level": "INFO"},  # kept with each run, whatever the console shows
+    },
 }
 
 # --- back-office -----------------------------------------------------------------------------------------------------

@@ -78,6 +78,12 @@ def read_frame(
     return _read_fixed(contract, wanted, identities, source)
 
 
+def empty_frame(storage: StorageNode) -> pd.DataFrame:
+    """No rows, with the index names, columns and dtypes of the table."""
+    contract = TableContract.of(storage)
+    return _frame(contract, _wanted_columns(contract, None), [], np.empty(0, np.int64), np.empty(0, np.int64), None)
+
+
 def aware(instant: object, name: str) -> dt.datetime | None:
     """The instant itself; InvalidInput when it has no time zone or is no datetime."""
     if instant is None:

@@ -51,7 +51,8 @@ def registered_class(path: str) -> type:
     module = _imported(module_name)
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
-        near = difflib.get_close_matches(class_name, vars(module), n=3)
+        classes = [name for name, value in vars(module).items() if isinstance(value, type)]
+        near = difflib.get_close_matches(class_name, classes, n=3)
         raise UnknownNodeClass(f"{module_name} has no class {class_name}. {_did_you_mean(near)}")
     return found
 

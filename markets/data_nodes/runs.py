@@ -18,6 +18,7 @@ from django.utils import timezone
 from markets import locks
 from markets.data_nodes import registration
 from markets.data_nodes.metadata import ColumnMetaData
+from markets.data_nodes.reads import empty_frame
 from markets.data_nodes.statistics import (
     UpdateStatistics,
     from_microseconds,
@@ -232,7 +233,8 @@ def _steps(
         logger.info("%s rows written, %s returned", total, rows_returned)
         run.log = log.text()
         run.save()
-    return RunResult(run, run.status, head.frame, rows_returned, total, timings)
+    frame = head.frame if len(head.frame) or not head.storage.columns else empty_frame(head.storage)
+    return RunResult(run, run.status, frame, rows_returned, total, timings)
 
 
 def _as_output(returned: "pd.DataFrame | NodeOutput") -> "NodeOutput":

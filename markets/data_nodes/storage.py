@@ -3,7 +3,6 @@
 Why so: `docs/decisions/`. Rows arrive sorted by key, under one index; the primary key refuses an overlapping frame.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -116,18 +115,3 @@ def _value_field(column: ValueColumn) -> Field:
     wire = COLUMN_TYPES[column.token].wire
     assert wire is not None
     return FixedField(values, wire, column.is_null)
-
-
-def delete_rows(contract: TableContract, dimension_filters: dict[str, Sequence[str]]) -> int:
-    """Delete the rows of these identities; returns how many."""
-    conditions = [
-        sql.SQL("{} = ANY({})").format(sql.Identifier(name), sql.Literal(list(values)))
-        for name, values in dimension_filters.items()
-    ]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            sql.SQL("DELETE FROM {} WHERE {}").format(
-                sql.Identifier(contract.table_name), sql.SQL(" AND ").join(conditions)
-            )
-        )
-        return int(cursor.rowcount)

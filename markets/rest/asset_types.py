@@ -32,7 +32,7 @@ class AssetTypeViewSet(WritableViewSet):
     queryset = AssetType.objects.all()
     serializer_class = AssetTypeSerializer
     filterset_class = AssetTypeFilters
-    name = "asset type"
+    row_name = "asset type"
 
     def perform_creation(self, values: dict[str, Any]) -> AssetType:
         return asset_types.create_asset_type(**values)

@@ -74,7 +74,7 @@ class AssetViewSet(WritableViewSet):
     queryset = Asset.objects.select_related("openfigi_details")
     serializer_class = AssetSerializer
     filterset_class = AssetFilters
-    name = "asset"
+    row_name = "asset"
     query_parameters = {"destroy": ("force",)}
 
     def perform_creation(self, values: dict[str, Any]) -> Asset:

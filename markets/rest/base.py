@@ -70,7 +70,7 @@ class RegistryViewSet(MSMView, mixins.ListModelMixin, GenericViewSet):
         if uid is not None:
             row = rows.filter(uid=uid).first()
         if row is None:
-            raise NotFoundResponse(f"There is no {self.name} with the uid {text[:60]!r}.")
+            raise NotFoundResponse(f"There is no {self.row_name} with the uid {text[:60]!r}.")
         return row
 
     @extend_schema(parameters=[UID])

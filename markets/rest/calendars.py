@@ -83,7 +83,7 @@ class CalendarViewSet(WritableViewSet):
     queryset = Calendar.objects.all()
     serializer_class = CalendarSerializer
     filterset_class = CalendarFilters
-    name = "calendar"
+    row_name = "calendar"
     query_parameters = {"sessions": (*PAGING, "start_date", "end_date")}
     action_permissions = {
         "create_from_pandas_calendar": ("markets.add_calendar", "markets.change_calendar"),

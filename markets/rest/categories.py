@@ -84,7 +84,7 @@ class CategoryViewSet(WritableViewSet):
     )
     serializer_class = CategorySerializer
     filterset_class = CategoryFilters
-    name = "asset category"
+    row_name = "asset category"
     action_permissions = {
         "append_assets": ("markets.change_assetcategory",),
         "remove_assets": ("markets.change_assetcategory",),

@@ -134,7 +134,7 @@ class DataNodeViewSet(RegistryViewSet):
     serializer_class = NodeSerializer
     filterset_class = NodeFilters
     lookup_url_kwarg = "identifier"
-    name = "DataNode"
+    row_name = "DataNode"
     query_parameters = {
         "data": (*FRAME_NAMES, "asset_identifier"),
         "statistics": (*PAGING, "asset_identifier"),

@@ -60,7 +60,7 @@ class JobViewSet(RegistryViewSet):
     queryset = Job.objects.select_related("requested_by")
     serializer_class = JobSerializer
     filterset_class = JobFilters
-    name = "job"
+    row_name = "job"
 
     @extend_schema(parameters=[UID], responses=JobDetailSerializer)
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:

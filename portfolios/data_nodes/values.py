@@ -23,6 +23,7 @@ from portfolios.engine.valuation import MissingPricesError, PortfolioState, Valu
 from portfolios.models import PortfolioValue, PortfolioWeight
 
 VOLUME = "volume"
+FILLED = "interpolated"
 
 
 class PortfolioConfiguration(BaseModel):
@@ -238,7 +239,10 @@ class PortfolioValues(DataNode):
         return _Market(AlignedPrices(**after), prices.price[0], volume)
 
     def _read_prices(self, sessions: Sessions, assets: list[str], reach: int, rows: slice) -> pd.DataFrame:
-        """Bars from the oldest session that can still count; of an asset silent before the rows, its whole past."""
+        """Observed bars from the oldest session that can still count; of an asset silent before that, its whole past.
+
+        A bar that interpolation filled is no observation: the price it repeats is held, and its age told, here.
+        """
         column = self.configuration.valuation_column
         storage = self.price_source.get_storage()
         names = [item["column_name"] for item in storage.columns]
@@ -247,11 +251,11 @@ class PortfolioValues(DataNode):
                 f"{storage} has no column {column!r} to value with. It has {', '.join(names)}.",
                 field="valuation_column",
             )
-        wanted = [name for name in dict.fromkeys([column, VOLUME]) if name in names]
+        wanted = [name for name in dict.fromkeys([column, VOLUME, FILLED]) if name in names]
         last: IdentityRange = {"end_date": _instant(sessions.closes[rows.stop - 1])}
         window_start = _instant(sessions.closes[reach])
         recent: IdentityRange = {**last, "start_date": window_start}
-        frame = self.price_source.get_ranged_data_per_asset(dict.fromkeys(assets, recent), columns=wanted)
+        frame = _observed(self.price_source.get_ranged_data_per_asset(dict.fromkeys(assets, recent), columns=wanted))
         known = frame[frame[column].notna()].index
         before_rows = known[known.get_level_values(0) < pd.Timestamp(sessions.closes[rows.start], tz="UTC")]
         first_seen = self.price_source.get_update_statistics().index_min
@@ -262,7 +266,7 @@ class PortfolioValues(DataNode):
         ]
         if not silent:
             return frame
-        past = self.price_source.get_ranged_data_per_asset(dict.fromkeys(silent, last), columns=wanted)
+        past = _observed(self.price_source.get_ranged_data_per_asset(dict.fromkeys(silent, last), columns=wanted))
         others = frame[~frame.index.get_level_values(1).isin(silent)]
         return pd.concat([others, past]).sort_index()
 
@@ -350,6 +354,10 @@ def _over(assets: list[str], identifiers: list[str], weights: np.ndarray) -> np.
     position = {name: code for code, name in enumerate(assets)}
     spread[:, [position[name] for name in identifiers]] = weights
     return spread
+
+
+def _observed(bars: pd.DataFrame) -> pd.DataFrame:
+    return bars[~bars[FILLED].astype(bool)] if FILLED in bars else bars
 
 
 def _instant(nanoseconds: np.int64 | int) -> dt.datetime:

@@ -104,7 +104,7 @@ class PortfolioViewSet(WritableViewSet):
     queryset = Portfolio.objects.select_related("calendar", "signal_weights_node", "values_node")
     serializer_class = PortfolioSerializer
     filterset_class = PortfolioFilters
-    name = "portfolio"
+    row_name = "portfolio"
     query_parameters = {
         "weights": (*FRAME_NAMES, "asset_identifier", "as_of"),
         "values": FRAME_NAMES,

@@ -14,7 +14,6 @@ from django.utils import timezone
 from markets import locks
 from markets.data_nodes.reads import read_frame
 from markets.data_nodes.sessions import load_sessions
-from markets.data_nodes.storage import TableContract, delete_rows
 from markets.exceptions import AlreadyRunning, Conflict, InvalidInput, NotFound
 from markets.models import Calendar, StorageNode, UpdateStatistic
 from markets.services import deletion
@@ -241,12 +240,11 @@ def _delete(portfolio: Portfolio) -> None:
     Portfolio.objects.select_for_update().filter(pk=portfolio.pk).first()
     deletion.refuse_if_blocked(deletion.delete_impact(portfolio))
     for model in SERIES:
+        model._default_manager.filter(portfolio_identifier=identifier).delete()
         storage = StorageNode.objects.filter(storage_hash=model._meta.db_table).first()
-        if storage is None:
-            continue
-        delete_rows(TableContract.of(storage), {DIMENSION: [identifier]})
-        position = storage.index_names[1:].index(DIMENSION)
-        UpdateStatistic.objects.filter(storage=storage, **{f"identity__{position}": identifier}).delete()
+        if storage is not None:
+            position = storage.index_names[1:].index(DIMENSION)
+            UpdateStatistic.objects.filter(storage=storage, **{f"identity__{position}": identifier}).delete()
     deletion.delete(portfolio)
 
 

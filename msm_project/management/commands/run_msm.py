@@ -27,6 +27,7 @@ BACKLOG = 128  # connections that may wait while the web server starts
 class Command(BaseCommand):
     help = "Run MSM: web server, worker and beat, with the embedded servers when no URL is set. Ctrl-C stops all of it."
     requires_system_checks: list[str] = []
+    first_login: str | None = None
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--host", default=environment.read("MSM_HOST", "127.0.0.1"), help="address to listen on")
@@ -76,6 +77,7 @@ class Command(BaseCommand):
             "celery",
             "-A",
             "msm_project",
+            "--quiet",
             "worker",
             f"--concurrency={WORKER_PROCESSES}",
             f"--hostname=msm-{os.getpid()}@%h",
@@ -115,6 +117,7 @@ class Command(BaseCommand):
         password = secrets.token_urlsafe(12)
         users.create_superuser("admin", None, password)
         self.say(f"created the superuser 'admin' with the password {password}   (it is not shown again)")
+        self.first_login = f"log in as 'admin' with the password {password}"
 
 
 class Greeting:
@@ -134,7 +137,7 @@ class Greeting:
         try:
             if self.question is None:
                 self.question = socket.create_connection(self.place, timeout=1)
-                self.question.sendall(b"HEAD /health HTTP/1.0\r\nHost: localhost\r\n\r\n")
+                self.question.sendall(b"GET /health HTTP/1.0\r\nHost: localhost\r\n\r\n")
                 self.question.setblocking(False)
             answered = self.question.recv(16).startswith(b"HTTP/")  # whatever the status: the server is up
         except BlockingIOError:
@@ -147,6 +150,8 @@ class Greeting:
         if answered:
             self.said = True
             self.command.say(f"running at {self.address}   (Ctrl-C stops it)")
+            if self.command.first_login is not None:
+                self.command.say(self.command.first_login)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -94,7 +94,10 @@ def test_a_second_run_writes_nothing_and_charges_nothing():
     portfolio().run()
     before = stored_values()
     node = portfolio()
-    assert node.run().empty
+    nothing = node.run()
+    assert nothing.empty
+    assert nothing.index.names == ["time_index", "portfolio_identifier"]
+    assert nothing["close"].tolist() == []
     assert node.last_run.status == RunStatus.UP_TO_DATE
     assert stored_values() == before
 
@@ -210,6 +213,25 @@ def test_a_price_is_held_and_flagged_never_zero_and_never_from_the_future():
         True,
         False,
     ]
+
+
+def test_a_bar_that_interpolation_filled_is_no_observation():
+    # given a source that fills B's gap itself, as InterpolatedPrices does
+    make_assets("A", "B")
+    make_calendar(START, 5)
+    GivenPrices.receive(START, {"A": [10, 10, 10, 10, 10], "B": [10, 20, 20, 20, 40]})
+    filled = GivenPrices.arriving.index.get_level_values(0).isin([START + 2 * DAY, START + 3 * DAY])
+    is_b = GivenPrices.arriving.index.get_level_values(1) == "B"
+    GivenPrices.arriving["interpolated"] = filled & is_b
+    GivenSignal.arriving = {START: {"A": 0.5, "B": 0.5}}
+    # when
+    portfolio(commission_fee=0.0, maximum_price_age_sessions=1).run()
+    # then the held price is told as stale, and as too old beyond the limit; the value is the same
+    held = PortfolioWeight.objects.filter(asset_identifier="B").order_by("time_index")
+    assert [row.price_is_stale for row in held] == [False, False, True, True, False]
+    incomplete = PortfolioValue.objects.order_by("time_index").values_list("is_incomplete", flat=True)
+    assert list(incomplete) == [False, False, False, True, False]
+    assert [row[1] for row in stored_values()] == [0.0, 0.5, 0.0, 0.0, 0.5]
 
 
 def test_missing_prices_can_be_refused_and_then_nothing_is_written():
