@@ -148,5 +148,5 @@ def _verify(wanted: dict[str, type[models.Model]], timeout: float | None) -> Non
     missing = sorted({model._meta.db_table for model in wanted.values()} - present)
     if missing:
         raise NotFound(
-            f"The database has no table {', '.join(missing)}. Create them: make setup, then .venv/bin/python manage.py migrate"
+            f"The database has no table {', '.join(missing)}. Create them: .venv/bin/python manage.py migrate"
         )

@@ -161,7 +161,7 @@ def _run_one(node: "DataNode", override: UpdateStatistics | None, observer: Obse
                     node.last_run = _steps(node, storage, run, override, log)
                 return node.last_run
             except BaseException as error:
-                logger.error("failed: %s", error)
+                logger.error("failed: %s", storable_text(str(error)))
                 _close_failed(run, error, log)
                 node.last_run = RunResult(run, RunStatus.FAILED, pd.DataFrame(), 0, 0, {})
                 _after_failure(node)

@@ -139,9 +139,7 @@ def test_the_engine_never_creates_a_table(environment, data_directory, tmp_path)
     assert (
         ran.stderr.strip()
         .splitlines()[-1]
-        .endswith(
-            "The database has no table markets_asset. Create them: make setup, then .venv/bin/python manage.py migrate"
-        )
+        .endswith("The database has no table markets_asset. Create them: .venv/bin/python manage.py migrate")
     )
 
 

@@ -16,7 +16,6 @@ from msm_project.embedded import postgres, programs, redis
 from msm_project.embedded.errors import EmbeddedServerError
 from msm_project.embedded.locations import embedded_locations
 from msm_project.embedded.servers import ensure_postgres, ensure_redis, status, stop_all
-
 from tests.conftest import CHECKOUT
 
 pytestmark = pytest.mark.xdist_group("embedded servers")

@@ -14,7 +14,6 @@ import pytest
 
 from msm_project.embedded.servers import ensure_postgres, status
 from msm_project.supervisor import Child, Supervisor
-
 from tests.conftest import CHECKOUT
 
 pytestmark = pytest.mark.xdist_group("run")

@@ -139,9 +139,9 @@ def test_the_category_decides_which_assets():
     )
     node.run()
     assert closes(node) == [("B", 0, 1.0, False), ("C", 0, 1.0, False)]
+    other = InterpolatedPrices(node.configuration.model_copy(update={"assets_category_unique_id": "biotech"}), source)
     with pytest.raises(NotFound, match=r"^There is no asset category 'biotech'\.$"):
-        other = node.configuration.model_copy(update={"assets_category_unique_id": "biotech"})
-        InterpolatedPrices(other, source).run()
+        other.run()
 
 
 def test_list_and_category_together():
