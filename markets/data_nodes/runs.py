@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 LOGGER_NAME = "msm.nodes"
 logger = logging.getLogger(f"{LOGGER_NAME}.runs")
 LONGEST_LOG = 100_000  # characters kept of a run's log: a page can show it
+PATIENCE_WITH_DEPENDENCIES = 600.0  # seconds: two trees that share a node take turns at it
 
 
 class Observer(Protocol):
@@ -100,7 +101,8 @@ def run_tree(
 ) -> pd.DataFrame:
     """Run a node's dependencies, each once and before whoever reads it, then the node; return its persisted rows.
 
-    An error stops the tree: what ran before stays, what depends on the failed node does not run.
+    A dependency that another process is updating is waited for; the head itself raises AlreadyRunning at once. An
+    error stops the tree: what ran before stays, what depends on the failed node does not run.
     """
     order = execution_order(head)
     if update_only_tree:
@@ -111,7 +113,10 @@ def run_tree(
     for position, node in enumerate(order):
         if observer is not None:
             observer.node_started(node, position, len(order))
-        result = _run_one(node, override_update_stats if node is head else None, observer)
+        if node is head:
+            result = _run_one(node, override_update_stats, observer)
+        else:
+            result = _run_one(node, None, observer, patience=PATIENCE_WITH_DEPENDENCIES)
         if observer is not None:
             observer.node_finished(node, result)
         frame = result.frame if node is head else frame
@@ -142,12 +147,14 @@ def execution_order(head: "DataNode") -> "list[DataNode]":
     return list(order.values())
 
 
-def _run_one(node: "DataNode", override: UpdateStatistics | None, observer: Observer | None) -> RunResult:
+def _run_one(
+    node: "DataNode", override: UpdateStatistics | None, observer: Observer | None, *, patience: float = 0.0
+) -> RunResult:
     storage = registration.ensure_storage(node)  # step 1
     update = registration.ensure_update(node, storage)  # step 2
     node.last_run = None
     job = observer.job if observer is not None else None
-    with locks.held(locks.LockSpace.NODE_UPDATE, update.pk) as free:
+    with locks.held(locks.LockSpace.NODE_UPDATE, update.pk, patience=patience) as free:
         if not free:
             raise AlreadyRunning(f"{update} is being updated by another process. Wait for its run to end.")
         run = _open_run(update, job)

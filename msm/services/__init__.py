@@ -1,6 +1,29 @@
 """Operations that span several tables."""
 
+from markets.data_nodes.node import DataNode
 from markets.services.node_runs import register_node
-from portfolios.services.construction import build_portfolio
+from msm.api.portfolios import Portfolio
+from portfolios.data_nodes.signals import SignalWeights
+from portfolios.data_nodes.values import PortfolioConfiguration, PortfolioValues
+from portfolios.services import construction
 
 __all__ = ["build_portfolio", "register_node"]
+
+
+def build_portfolio(
+    configuration: PortfolioConfiguration,
+    *,
+    price_source: DataNode,
+    signal: SignalWeights,
+    display_name: str = "",
+    description: str = "",
+) -> tuple[Portfolio, PortfolioValues]:
+    """Register a portfolio with its conventions and its nodes; `run()` the node that is returned to compute it.
+
+    Raises NotFound or InvalidInput for a calendar that is missing or has no sessions, Conflict when values of another
+    configuration are stored under the identifier.
+    """
+    row, node = construction.build_portfolio(
+        configuration, price_source=price_source, signal=signal, display_name=display_name, description=description
+    )
+    return Portfolio._of(row), node

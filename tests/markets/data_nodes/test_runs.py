@@ -280,6 +280,21 @@ def test_a_run_is_refused_while_another_process_runs_the_update(committed_assets
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_dependency_that_another_process_updates_is_waited_for(committed_assets, other_connection):
+    # given two trees that share a node, and another process in the middle of that node's run
+    shared = Given("shared")
+    head = Given("head", reads=[Given("shared")])
+    lock = [int(locks.LockSpace.NODE_UPDATE), number_of(shared)]
+    other_connection.execute("SELECT pg_advisory_lock(%s, %s)", lock)
+    threading.Timer(0.5, lambda: other_connection.execute("SELECT pg_advisory_unlock(%s, %s)", lock)).start()
+    # when
+    head.run()
+    # then both ran, one after the other's end
+    assert set(NodeRun.objects.values_list("status", flat=True)) == {RunStatus.SUCCEEDED}
+    assert NodeRun.objects.count() == 2
+
+
+@pytest.mark.django_db(transaction=True)
 def test_the_run_of_a_dead_process_is_closed_by_the_next_one(committed_assets):
     node = Given()
     dead = NodeRun.objects.create(node_update=registration.ensure_update(node), started_at=START)
