@@ -14,8 +14,10 @@ from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import BaseCommand, CommandError
 
+from markets.data_nodes.runs import execution_order
 from markets.models import Job, JobStatus
 from markets.services.node_runs import request_run
+from portfolios.models import Portfolio
 from portfolios.services import demo
 
 LONGEST_WAIT = 300  # seconds; the job takes a few, a stopped worker would take for ever
@@ -33,7 +35,7 @@ class Command(BaseCommand):
         if demo.is_up_to_date(node):
             self.say("update: every DataNode is up to date, nothing to run")
         else:
-            self._update(portfolio)
+            self._update(portfolio, len(execution_order(node)))
         result = demo.result(node)
         self._tell(result)
         self.say(
@@ -48,23 +50,23 @@ class Command(BaseCommand):
         self.stdout.write(f"demo: {text}")
         self.stdout.flush()
 
-    def _update(self, portfolio: Any) -> None:
+    def _update(self, portfolio: Portfolio, nodes: int) -> None:
         with _worker() as worker:
             job = request_run(portfolio.values_node)
             self.say(f"update: queued for a Celery worker (process {worker.pid}), job {job.uid}")
-            self._watch(job, worker)
+            self._watch(job, worker, nodes)
         if job.status != JobStatus.SUCCEEDED:
             raise CommandError(f"The update failed: {job.error} Mend the cause and run make demo again.")
 
-    def _watch(self, job: Job, worker: subprocess.Popen[bytes]) -> None:
-        shown = 0
+    def _watch(self, job: Job, worker: subprocess.Popen[bytes], nodes: int) -> None:
+        shown = done = 0
         deadline = time.monotonic() + LONGEST_WAIT
         while True:
             job.refresh_from_db()
-            for message in job.messages.filter(id__gt=shown):
+            for message in job.messages.filter(id__gt=shown, level="info"):
                 shown = message.pk
-                percent = round(100 * job.progress_done / job.progress_total) if job.progress_total else 0
-                self.say(f"update: {percent:3d} %  {message.text}")
+                done += 1
+                self.say(f"update: {done} of {nodes} DataNodes, {message.text}")
             if job.is_finished:
                 return
             if worker.poll() is not None:
