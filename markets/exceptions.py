@@ -1,6 +1,6 @@
 """The errors of MSM. Each message says what was wrong, which value, and what to do next."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 class MSMError(Exception):
@@ -46,6 +46,22 @@ class UnknownIdentifiers(InvalidInput):
     def __init__(self, identifiers: Iterable[str], *, remedy: str = "Register them first.") -> None:
         self.identifiers = sorted(set(identifiers))
         super().__init__(f"{named(self.identifiers, 'identifier')} not registered as assets. {remedy}")
+
+
+class InvalidReferences(InvalidInput):
+    """Fields that name another row, and name one of the wrong kind; `by_field` has the fault of each."""
+
+    code = "invalid_reference"
+
+    def __init__(self, by_field: Mapping[str, str]) -> None:
+        self.by_field = dict(by_field)
+        super().__init__(f"{' '.join(self.by_field.values())} Nothing was written.", field=next(iter(self.by_field)))
+
+
+class MissingReferences(InvalidReferences, LookupError):
+    """Fields that name rows which do not exist; all of them are told at once."""
+
+    code = "missing_reference"
 
 
 class FrameError(InvalidInput):

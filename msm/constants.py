@@ -1,54 +1,73 @@
-"""The stable keys of built-in asset types, and their definitions."""
+"""The stable keys of built-in asset and index types, and their definitions."""
 
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True)
-class AssetTypeDefinition:
-    """A built-in type; `AssetType.upsert(**definition.as_payload())` registers it."""
-
-    asset_type: str
-    display_name: str
-    description: str
-
-    def as_payload(self) -> dict[str, str]:
-        return {
-            "asset_type": self.asset_type,
-            "display_name": self.display_name,
-            "description": self.description,
-        }
-
-
-ASSET_TYPE_CURRENCY = "currency"
-ASSET_TYPE_CURRENCY_SPOT = "currency_spot"
-ASSET_TYPE_BOND = "bond"
-ASSET_TYPE_FUTURE = "future"
-ASSET_TYPE_CRYPTO = "crypto"
-ASSET_TYPE_EQUITY = "equity"
-
-ASSET_TYPE_CURRENCY_DEFINITION = AssetTypeDefinition(
-    ASSET_TYPE_CURRENCY, "Currency", "A single currency, used as denomination, settlement or margin asset."
-)
-ASSET_TYPE_CURRENCY_SPOT_DEFINITION = AssetTypeDefinition(
-    ASSET_TYPE_CURRENCY_SPOT, "Currency Spot", "A spot pair: units of the quote currency for one of the base currency."
-)
-ASSET_TYPE_BOND_DEFINITION = AssetTypeDefinition(
-    ASSET_TYPE_BOND, "Bond", "A debt security of an issuer, denominated in a currency asset."
-)
-ASSET_TYPE_FUTURE_DEFINITION = AssetTypeDefinition(
-    ASSET_TYPE_FUTURE, "Future", "A contract on an index, expiring or perpetual."
-)
-ASSET_TYPE_CRYPTO_DEFINITION = AssetTypeDefinition(ASSET_TYPE_CRYPTO, "Crypto", "A crypto asset or token.")
-ASSET_TYPE_EQUITY_DEFINITION = AssetTypeDefinition(
-    ASSET_TYPE_EQUITY, "Equity", "A share or depositary receipt of a company or fund."
-)
-
-BUILT_IN_ASSET_TYPE_DEFINITIONS = (
-    ASSET_TYPE_CURRENCY_DEFINITION,
-    ASSET_TYPE_CURRENCY_SPOT_DEFINITION,
+from markets.constants import (
+    ASSET_TYPE_BOND,
     ASSET_TYPE_BOND_DEFINITION,
-    ASSET_TYPE_FUTURE_DEFINITION,
+    ASSET_TYPE_CRYPTO,
     ASSET_TYPE_CRYPTO_DEFINITION,
+    ASSET_TYPE_CURRENCY,
+    ASSET_TYPE_CURRENCY_DEFINITION,
+    ASSET_TYPE_CURRENCY_SPOT,
+    ASSET_TYPE_CURRENCY_SPOT_DEFINITION,
+    ASSET_TYPE_EQUITY,
     ASSET_TYPE_EQUITY_DEFINITION,
+    ASSET_TYPE_FUTURE,
+    ASSET_TYPE_FUTURE_DEFINITION,
+    BUILT_IN_ASSET_TYPE_DEFINITIONS,
+    BUILT_IN_ASSET_TYPES,
+    BUILT_IN_INDEX_TYPE_DEFINITIONS,
+    BUILT_IN_INDEX_TYPES,
+    INDEX_TYPE_CRYPTO,
+    INDEX_TYPE_CRYPTO_DEFINITION,
+    INDEX_TYPE_DERIVED,
+    INDEX_TYPE_DERIVED_DEFINITION,
+    INDEX_TYPE_EQUITY,
+    INDEX_TYPE_EQUITY_DEFINITION,
+    INDEX_TYPE_INTEREST_RATE,
+    INDEX_TYPE_INTEREST_RATE_DEFINITION,
+    AssetTypeDefinition,
+    IndexTypeDefinition,
 )
-BUILT_IN_ASSET_TYPES = tuple(definition.asset_type for definition in BUILT_IN_ASSET_TYPE_DEFINITIONS)
+
+# earlier spellings of the same keys
+CURRENCY_ASSET_TYPE = ASSET_TYPE_CURRENCY
+CURRENCY_SPOT_ASSET_TYPE = ASSET_TYPE_CURRENCY_SPOT
+BOND_ASSET_TYPE = ASSET_TYPE_BOND
+FUTURE_ASSET_TYPE = ASSET_TYPE_FUTURE
+CRYPTO_ASSET_TYPE = ASSET_TYPE_CRYPTO
+EQUITY_ASSET_TYPE = ASSET_TYPE_EQUITY
+
+__all__ = [
+    "ASSET_TYPE_BOND",
+    "ASSET_TYPE_BOND_DEFINITION",
+    "ASSET_TYPE_CRYPTO",
+    "ASSET_TYPE_CRYPTO_DEFINITION",
+    "ASSET_TYPE_CURRENCY",
+    "ASSET_TYPE_CURRENCY_DEFINITION",
+    "ASSET_TYPE_CURRENCY_SPOT",
+    "ASSET_TYPE_CURRENCY_SPOT_DEFINITION",
+    "ASSET_TYPE_EQUITY",
+    "ASSET_TYPE_EQUITY_DEFINITION",
+    "ASSET_TYPE_FUTURE",
+    "ASSET_TYPE_FUTURE_DEFINITION",
+    "BOND_ASSET_TYPE",
+    "BUILT_IN_ASSET_TYPES",
+    "BUILT_IN_ASSET_TYPE_DEFINITIONS",
+    "BUILT_IN_INDEX_TYPES",
+    "BUILT_IN_INDEX_TYPE_DEFINITIONS",
+    "CRYPTO_ASSET_TYPE",
+    "CURRENCY_ASSET_TYPE",
+    "CURRENCY_SPOT_ASSET_TYPE",
+    "EQUITY_ASSET_TYPE",
+    "FUTURE_ASSET_TYPE",
+    "INDEX_TYPE_CRYPTO",
+    "INDEX_TYPE_CRYPTO_DEFINITION",
+    "INDEX_TYPE_DERIVED",
+    "INDEX_TYPE_DERIVED_DEFINITION",
+    "INDEX_TYPE_EQUITY",
+    "INDEX_TYPE_EQUITY_DEFINITION",
+    "INDEX_TYPE_INTEREST_RATE",
+    "INDEX_TYPE_INTEREST_RATE_DEFINITION",
+    "AssetTypeDefinition",
+    "IndexTypeDefinition",
+]

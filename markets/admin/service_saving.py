@@ -9,7 +9,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from markets.admin.base import MarketAdmin
-from markets.exceptions import MSMError
+from markets.exceptions import InvalidReferences, MSMError
 
 
 class ServiceAdmin(MarketAdmin):
@@ -86,8 +86,10 @@ def _refused(form: type[ModelForm], error: MSMError) -> type[ModelForm]:
     class RefusedForm(form):  # type: ignore[valid-type, misc]
         def clean(self) -> dict[str, Any] | None:
             cleaned = super().clean()
-            field = getattr(error, "field", None)
-            self.add_error(field if field in self.fields else None, str(error))
+            faults = error.by_field if isinstance(error, InvalidReferences) else {getattr(error, "field", None): error}
+            for name, fault in faults.items():
+                shown = name if name in self.fields else (name or "").removesuffix("_uid")
+                self.add_error(shown if shown in self.fields else None, str(fault))
             return cleaned
 
     return RefusedForm

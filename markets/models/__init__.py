@@ -3,9 +3,13 @@
 from markets.models.access import AccessToken
 from markets.models.assets import Asset, AssetType, OpenFigiDetails
 from markets.models.base import RegistryRow
+from markets.models.calendar_days import CalendarDate, CalendarEvent
 from markets.models.calendars import Calendar, CalendarSession
 from markets.models.categories import AssetCategory, AssetCategoryMembership
 from markets.models.data_nodes import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
+from markets.models.details import Bond, CurrencySpot, Future
+from markets.models.indices import Index, IndexType
+from markets.models.issuers import Issuer
 from markets.models.jobs import Job, JobMessage, JobStatus
 
 __all__ = [
@@ -14,8 +18,16 @@ __all__ = [
     "AssetCategory",
     "AssetCategoryMembership",
     "AssetType",
+    "Bond",
     "Calendar",
+    "CalendarDate",
+    "CalendarEvent",
     "CalendarSession",
+    "CurrencySpot",
+    "Future",
+    "Index",
+    "IndexType",
+    "Issuer",
     "Job",
     "JobMessage",
     "JobStatus",

@@ -12,7 +12,7 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
 from rest_framework.response import Response
 
-from markets.exceptions import Conflict, InvalidInput, MSMError, NotFound
+from markets.exceptions import Conflict, InvalidInput, InvalidReferences, MSMError, NotFound
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,8 @@ def _of_msm(error: MSMError) -> APIException:
     text = str(error)
     if isinstance(error, NotFound):
         return NotFoundResponse(text, error.code)
+    if isinstance(error, InvalidReferences):
+        return ValidationError({name: [ErrorDetail(fault, error.code)] for name, fault in error.by_field.items()})
     if isinstance(error, InvalidInput):
         detail = [ErrorDetail(text, code=error.code)]
         return ValidationError({error.field: detail} if error.field else detail)

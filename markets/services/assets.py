@@ -12,6 +12,7 @@ from markets.exceptions import Conflict, InvalidInput, NotFound, ProtectedRow
 from markets.models import Asset, OpenFigiDetails, UpdateStatistic
 from markets.services import deletion
 from markets.services.asset_types import register_asset_type
+from markets.services.type_changes import refuse_type_change
 from markets.services.values import (
     UNSET,
     Unset,
@@ -199,6 +200,8 @@ def _change(asset: Asset, fields: dict[str, Any]) -> Asset:
     if "is_custom_by_organization" in fields:
         clean_flag(fields["is_custom_by_organization"], field="is_custom_by_organization")
     changed = {name: value for name, value in fields.items() if getattr(asset, name) != value}
+    if "asset_type" in changed:
+        refuse_type_change(asset, changed["asset_type"])
     if changed:
         for name, value in changed.items():
             setattr(asset, name, value)

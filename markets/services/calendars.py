@@ -1,4 +1,4 @@
-"""Calendars: their horizon, and their sessions made from a market's rules."""
+"""Calendars: their horizon, and their sessions and dates made from a market's rules."""
 
 import datetime as dt
 from collections.abc import Iterable
@@ -12,7 +12,11 @@ from django.utils import timezone as clock
 from markets.data_nodes.sessions import Sessions
 from markets.exceptions import Conflict, InvalidInput, NotFound
 from markets.models import Calendar, CalendarSession
-from markets.services.market_calendars import SOURCE, MarketSession, is_time_zone, market_schedule
+from markets.services.calendar_dates import write_market_dates
+from markets.services.calendar_rows import check_in_horizon
+from markets.services.calendar_rows import lock as _lock
+from markets.services.calendar_rows import touch as _touch
+from markets.services.market_calendars import SOURCE, MarketSchedule, is_time_zone, market_schedule
 from markets.services.values import (
     UNSET,
     Unset,
@@ -54,12 +58,13 @@ def create_from_pandas_calendar(
     session_label: str = "regular",
     metadata_json: dict | Unset | None = UNSET,
 ) -> Materialised:
-    """Make or renew a calendar and its sessions from pandas_market_calendars; all or nothing.
+    """Make or renew a calendar, its sessions and its dates from pandas_market_calendars; all or nothing.
 
     Everything is computed and checked before the first write. Doing it again changes nothing; a session of this label
-    that the market no longer has is deleted, and so is every session outside the new horizon. A range without any
-    session gives a calendar without sessions. Raises InvalidInput; Conflict when a date already has a primary session
-    under another label.
+    that the market no longer has is deleted, and so is every session and date outside the new horizon. Each date of the
+    horizon gets its flags and the holiday's name. A range without any session gives a calendar without sessions. Raises
+    InvalidInput; Conflict when a date already has a primary session under another label, or when an event lies outside
+    of the new horizon.
     """
     source = clean_text(source_identifier, field="source_identifier", longest=255)
     label = clean_text(session_label, field="session_label", longest=64)
@@ -81,7 +86,7 @@ def create_from_pandas_calendar(
     with transaction.atomic():
         saved = _insert(identifier, fields)
         calendar = saved.row if saved.created else _change(saved.row, fields)
-        return _materialise(calendar, label, schedule.sessions, created=saved.created)
+        return _materialise(calendar, label, schedule, created=saved.created)
 
 
 @transaction.atomic
@@ -133,12 +138,17 @@ def update_calendar(calendar: Calendar, **fields: Any) -> Calendar:
     first = cleaned.get("valid_from", calendar.valid_from)
     last = cleaned.get("valid_to", calendar.valid_to)
     _check_horizon(first, last)
-    outside = list(calendar.sessions.exclude(local_date__range=(first, last)).values_list("local_date", flat=True)[:1])
-    if outside:
-        raise Conflict(
-            f"{calendar} has a session on {outside[0]}, outside of {first} to {last}. Delete it first, or make the "
-            "calendar anew from its market."
-        )
+    for rows, column, noun in (
+        (calendar.sessions, "local_date", "session"),
+        (calendar.events.exclude(event_date=None), "event_date", "event"),
+        (calendar.dates, "local_date", "date"),
+    ):
+        outside = rows.exclude(**{f"{column}__range": (first, last)}).values_list(column, flat=True).first()
+        if outside is not None:
+            raise Conflict(
+                f"{calendar} has {'an' if noun == 'event' else 'a'} {noun} on {outside}, outside of {first} to {last}. "
+                "Delete it first, or make the calendar anew from its market."
+            )
     return _change(calendar, cleaned)
 
 
@@ -160,12 +170,7 @@ def upsert_session(
     day = clean_date(local_date, field="local_date")
     label = clean_text(session_label, field="session_label", longest=64)
     _lock(calendar)
-    if not calendar.valid_from <= day <= calendar.valid_to:
-        raise InvalidInput(
-            f"local_date={day} lies outside of {calendar}'s horizon, {calendar.valid_from} to {calendar.valid_to}. "
-            "Extend the calendar first.",
-            field="local_date",
-        )
+    check_in_horizon(calendar, day, field="local_date")
     values: dict[str, Any] = {
         **_session_times(opens_at, closes_at, break_starts_at, break_ends_at),
         "is_early_close": is_early_close,
@@ -220,8 +225,13 @@ def _nanoseconds(instants: Iterable[dt.datetime]) -> np.ndarray:
     return np.array([item.replace(tzinfo=None) for item in instants], dtype="datetime64[us]").astype(np.int64) * 1_000
 
 
-def _materialise(calendar: Calendar, label: str, wanted: list[MarketSession], *, created: bool) -> Materialised:
-    outside, _ = calendar.sessions.exclude(local_date__range=(calendar.valid_from, calendar.valid_to)).delete()
+def _materialise(calendar: Calendar, label: str, schedule: MarketSchedule, *, created: bool) -> Materialised:
+    wanted = schedule.sessions
+    horizon = (calendar.valid_from, calendar.valid_to)
+    event = calendar.events.exclude(event_date=None).exclude(event_date__range=horizon).first()
+    if event is not None:
+        raise Conflict(f"The event {event} lies outside of {horizon[0]} to {horizon[1]}. Delete it first.")
+    outside, _ = calendar.sessions.exclude(local_date__range=horizon).delete()
     _refuse_second_primary(calendar, label, [session.local_date for session in wanted])
     stored = {row.local_date: row for row in calendar.sessions.filter(session_label=label)}
     new, changed = [], []
@@ -240,7 +250,8 @@ def _materialise(calendar: Calendar, label: str, wanted: list[MarketSession], *,
     CalendarSession.objects.bulk_create(new, batch_size=5_000)
     CalendarSession.objects.bulk_update(changed, [*SESSION_FIELDS, "is_primary", "updated_at"], batch_size=1_000)
     removed = outside + len(stored)
-    if new or changed or removed:
+    dates_differ = write_market_dates(calendar, schedule)
+    if new or changed or removed or dates_differ:
         _touch(calendar)
     kept = len(wanted) - len(new) - len(changed)
     return Materialised(calendar, created, added=len(new), changed=len(changed), removed=removed, kept=kept)
@@ -321,13 +332,3 @@ def _change(calendar: Calendar, fields: dict[str, Any]) -> Calendar:
         calendar.updated_at = clock.now()
         calendar.save(update_fields=[*changed, "updated_at"])
     return calendar
-
-
-def _lock(calendar: Calendar) -> None:
-    if Calendar.objects.select_for_update().filter(pk=calendar.pk).first() is None:
-        raise NotFound(f"The calendar {calendar} is deleted.")
-
-
-def _touch(calendar: Calendar) -> None:
-    calendar.updated_at = clock.now()
-    Calendar.objects.filter(pk=calendar.pk).update(updated_at=calendar.updated_at)

@@ -134,7 +134,7 @@ def refuse_if_blocked(impact: DeleteImpact) -> None:
 
 
 def identifier_of(row: models.Model) -> str:
-    for name in ("unique_identifier", "asset_type", "update_hash", "storage_hash"):
+    for name in ("unique_identifier", "asset_type", "index_type", "update_hash", "storage_hash"):
         value = getattr(row, name, None)
         if value:
             return str(value)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import difflib
+import re
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -29,10 +30,11 @@ class MarketSession:
 
 @dataclass(frozen=True)
 class MarketSchedule:
-    """The market's own time zone and its sessions, in order."""
+    """The market's own time zone, its sessions in order, and the names of the holidays that have one."""
 
     timezone: str
     sessions: list[MarketSession]
+    holiday_names: dict[dt.date, str]
 
 
 def market_schedule(source_identifier: str, *, valid_from: dt.date, valid_to: dt.date) -> MarketSchedule:
@@ -55,13 +57,14 @@ def market_schedule(source_identifier: str, *, valid_from: dt.date, valid_to: dt
             calendar = pandas_market_calendars.get_calendar(source_identifier)
             schedule = calendar.schedule(valid_from, valid_to, tz="UTC")
             early = set() if schedule.empty else set(calendar.early_closes(schedule).index)
+            names_of_days = _holiday_names(calendar, valid_from, valid_to)
     except Exception as error:
         raise InvalidInput(
             f"{SOURCE} cannot compute {source_identifier} from {valid_from} to {valid_to} ({error}). Choose another "
             "calendar or range.",
             field="source_identifier",
         ) from error
-    return MarketSchedule(timezone=str(calendar.tz), sessions=_sessions(schedule, early))
+    return MarketSchedule(timezone=str(calendar.tz), sessions=_sessions(schedule, early), holiday_names=names_of_days)
 
 
 def is_time_zone(name: str) -> bool:
@@ -71,6 +74,19 @@ def is_time_zone(name: str) -> bool:
     except (KeyError, ValueError, OSError):
         return False
     return True
+
+
+def _holiday_names(calendar: Any, valid_from: dt.date, valid_to: dt.date) -> dict[dt.date, str]:
+    """Date → name by the market's rules; closures that were declared once have no name there."""
+    rules = calendar.regular_holidays
+    if rules is None:
+        return {}
+    named = rules.holidays(pd.Timestamp(valid_from), pd.Timestamp(valid_to), return_name=True)
+    # a rule's name may tell since when it holds ("Good Friday 1908+"), which is no part of the holiday's
+    return {
+        day.date(): re.sub(r"\s+(Starting at \d{4}|\d{4}\+)$", "", str(name).strip())[:255]
+        for day, name in named.items()
+    }
 
 
 def _sessions(schedule: pd.DataFrame, early: set[Any]) -> list[MarketSession]:
