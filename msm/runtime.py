@@ -22,11 +22,24 @@ SELECTABLE = {
     "OpenFigiAssetDetails": "markets.OpenFigiDetails",
     "AssetCategory": "markets.AssetCategory",
     "AssetCategoryMembership": "markets.AssetCategoryMembership",
+    "IndexType": "markets.IndexType",
+    "Index": "markets.Index",
+    "Issuer": "markets.Issuer",
+    "CurrencySpotAssetDetails": "markets.CurrencySpot",
+    "BondAssetDetails": "markets.Bond",
+    "FutureAssetDetails": "markets.Future",
     "Calendar": "markets.Calendar",
+    "CalendarDate": "markets.CalendarDate",
     "CalendarSession": "markets.CalendarSession",
+    "CalendarEvent": "markets.CalendarEvent",
     "Portfolio": "portfolios.Portfolio",
 }
-ALIASES = {"OpenFigiDetails": "OpenFigiAssetDetails"}
+ALIASES = {
+    "OpenFigiDetails": "OpenFigiAssetDetails",
+    "CurrencySpot": "CurrencySpotAssetDetails",
+    "Bond": "BondAssetDetails",
+    "Future": "FutureAssetDetails",
+}
 MANAGEMENT_MODES = ("platform_managed", "external_registered")
 
 

@@ -4,9 +4,13 @@ from rest_framework.routers import SimpleRouter
 
 from markets.rest.asset_types import AssetTypeViewSet
 from markets.rest.assets import AssetViewSet
+from markets.rest.calendar_days import CalendarDateViewSet, CalendarEventViewSet
 from markets.rest.calendars import CalendarViewSet
 from markets.rest.categories import CategoryViewSet
 from markets.rest.data_nodes import DataNodeViewSet
+from markets.rest.details import BondViewSet, CurrencySpotViewSet, FutureViewSet
+from markets.rest.indices import IndexTypeViewSet, IndexViewSet
+from markets.rest.issuers import IssuerViewSet
 from markets.rest.jobs import JobViewSet
 
 router = SimpleRouter()
@@ -16,5 +20,13 @@ router.register("asset-category", CategoryViewSet, basename="asset-category")
 router.register("calendar", CalendarViewSet, basename="calendar")
 router.register("data-node", DataNodeViewSet, basename="data-node")
 router.register("job", JobViewSet, basename="job")
+router.register("issuer", IssuerViewSet, basename="issuer")
+router.register("index", IndexViewSet, basename="index")
+router.register("index-type", IndexTypeViewSet, basename="index-type")
+router.register("currency-spot", CurrencySpotViewSet, basename="currency-spot")
+router.register("bond", BondViewSet, basename="bond")
+router.register("future", FutureViewSet, basename="future")
+router.register("calendar/(?P<calendar_uid>[^/]+)/dates", CalendarDateViewSet, basename="calendar-date")
+router.register("calendar/(?P<calendar_uid>[^/]+)/events", CalendarEventViewSet, basename="calendar-event")
 
 urlpatterns = router.urls

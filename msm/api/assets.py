@@ -1,5 +1,6 @@
 """Assets, their types, their OpenFIGI details, and the categories that collect them."""
 
+import datetime as dt
 import uuid
 from collections.abc import Iterable
 from typing import Any, Self
@@ -12,9 +13,12 @@ from markets.models import Asset as AssetModel
 from markets.models import AssetCategory as AssetCategoryModel
 from markets.models import AssetCategoryMembership as MembershipModel
 from markets.models import AssetType as AssetTypeModel
+from markets.models import Bond as BondModel
+from markets.models import CurrencySpot as CurrencySpotModel
 from markets.models import OpenFigiDetails as OpenFigiDetailsModel
-from markets.services import asset_types, assets, categories
+from markets.services import asset_types, assets, bonds, categories, currency_spots
 from markets.services.values import UNSET, normalise_type_key
+from msm.api.details import DetailsRow
 from msm.api.rows import Row
 from msm.runtime import attached
 
@@ -234,6 +238,114 @@ class AssetCategory(Row):
     ) -> None:
         """Let the category hold exactly these assets."""
         categories.replace_members(self._stored(self.uid), _one_of(assets, asset_ids))
+
+
+class CurrencySpot(DetailsRow):
+    """A pair of currencies: an asset of type currency_spot; `uid` is the asset's."""
+
+    __model__ = CurrencySpotModel
+    __required_tables__ = ("AssetType", "Asset", "CurrencySpotAssetDetails")
+
+    base_currency_uid: uuid.UUID
+    quote_currency_uid: uuid.UUID
+
+    @classmethod
+    def create(cls, *, unique_identifier: str, base_currency_uid: Any, quote_currency_uid: Any) -> Self:
+        """As `upsert`, for a pair that must be new. Raises Conflict."""
+        cls._rows()
+        row = currency_spots.create_currency_spot(
+            unique_identifier=unique_identifier,
+            base_currency_uid=base_currency_uid,
+            quote_currency_uid=quote_currency_uid,
+        )
+        return cls._of(row)
+
+    @classmethod
+    def upsert(cls, *, unique_identifier: str, base_currency_uid: Any = UNSET, quote_currency_uid: Any = UNSET) -> Self:
+        """The asset and its pair, made or changed; both currencies exist already. All or nothing."""
+        cls._rows()
+        saved = currency_spots.upsert_currency_spot(
+            unique_identifier=unique_identifier,
+            base_currency_uid=base_currency_uid,
+            quote_currency_uid=quote_currency_uid,
+        )
+        return cls._of(saved.row)
+
+    @classmethod
+    def update(cls, uid: uuid.UUID | str, *, base_currency_uid: Any = UNSET, quote_currency_uid: Any = UNSET) -> Self:
+        """Change the pair's currencies. Raises NotFound."""
+        row = currency_spots.update_currency_spot(
+            cls._stored(uid), base_currency_uid=base_currency_uid, quote_currency_uid=quote_currency_uid
+        )
+        return cls._of(row)
+
+
+class Bond(DetailsRow):
+    """A bond's terms: an asset of type bond; `uid` is the asset's. Without `maturity_date` it is perpetual."""
+
+    __model__ = BondModel
+    __required_tables__ = ("AssetType", "Asset", "Issuer", "BondAssetDetails")
+
+    issuer_uid: uuid.UUID
+    currency_asset_uid: uuid.UUID
+    issue_date: dt.date
+    maturity_date: dt.date | None
+    status: str
+
+    @classmethod
+    def create(
+        cls,
+        *,
+        unique_identifier: str,
+        issuer_uid: Any,
+        currency_asset_uid: Any,
+        issue_date: dt.date | str,
+        status: str,
+        maturity_date: dt.date | str | None = None,
+    ) -> Self:
+        """As `upsert`, for a bond that must be new. Raises Conflict."""
+        cls._rows()
+        row = bonds.create_bond(
+            unique_identifier=unique_identifier,
+            issuer_uid=issuer_uid,
+            currency_asset_uid=currency_asset_uid,
+            issue_date=issue_date,
+            maturity_date=maturity_date,
+            status=status,
+        )
+        return cls._of(row)
+
+    @classmethod
+    def upsert(
+        cls,
+        *,
+        unique_identifier: str,
+        issuer_uid: Any = UNSET,
+        currency_asset_uid: Any = UNSET,
+        issue_date: Any = UNSET,
+        maturity_date: Any = UNSET,
+        status: Any = UNSET,
+    ) -> Self:
+        """The asset and its terms, made or changed; omitted keeps, None clears. All or nothing.
+
+        `status` is ACTIVE, MATURED, DEFAULTED, CALLED, REDEEMED or UNKNOWN. Raises MissingReferences (a LookupError)
+        naming every reference that does not exist.
+        """
+        cls._rows()
+        saved = bonds.upsert_bond(
+            unique_identifier=unique_identifier,
+            issuer_uid=issuer_uid,
+            currency_asset_uid=currency_asset_uid,
+            issue_date=issue_date,
+            maturity_date=maturity_date,
+            status=status,
+        )
+        return cls._of(saved.row)
+
+    @classmethod
+    def update(cls, uid: uuid.UUID | str, **terms: Any) -> Self:
+        """Change terms of a bond, named as in `upsert`. Raises NotFound."""
+        return cls._of(bonds.update_bond(cls._stored(uid), **terms))
 
 
 def _one_of(assets_given: Iterable[Asset] | None, ids: Iterable[int | uuid.UUID] | None) -> list[Any]:

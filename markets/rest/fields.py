@@ -1,0 +1,32 @@
+"""Fields that refuse what the usual ones would quietly complete."""
+
+import datetime as dt
+from typing import Any
+
+from rest_framework import serializers
+
+
+class AwareDateTimeField(serializers.DateTimeField):
+    """An instant with a zone; a naive time is refused instead of being taken for UTC."""
+
+    default_error_messages = {"naive": "{value} has no time zone. Add one: {value}Z."}
+
+    def enforce_timezone(self, value: dt.datetime) -> dt.datetime:
+        if value.tzinfo is None:
+            self.fail("naive", value=value.isoformat())
+        return super().enforce_timezone(value)
+
+    def to_internal_value(self, data: Any) -> dt.datetime:
+        if not isinstance(data, str):
+            self.fail("invalid", format="2026-12-18T22:00:00Z")
+        return super().to_internal_value(data)
+
+
+class AnyCaseChoiceField(serializers.ChoiceField):
+    """One of the choices, in whatever letter case it was written."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if not isinstance(data, str):
+            self.fail("invalid_choice", input=str(data)[:40])
+        by_case = {choice.lower(): choice for choice in self.choices}
+        return super().to_internal_value(by_case.get(data.strip().lower(), data[:40]))
