@@ -277,6 +277,26 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Instruments",
+                "separator": True,
+                "items": [
+                    {"title": "Issuers", "icon": "apartment", "link": reverse_lazy("admin:markets_issuer_changelist")},
+                    {"title": "Bonds", "icon": "receipt_long", "link": reverse_lazy("admin:markets_bond_changelist")},
+                    {
+                        "title": "Currency spots",
+                        "icon": "currency_exchange",
+                        "link": reverse_lazy("admin:markets_currencyspot_changelist"),
+                    },
+                    {"title": "Futures", "icon": "update", "link": reverse_lazy("admin:markets_future_changelist")},
+                    {"title": "Indices", "icon": "show_chart", "link": reverse_lazy("admin:markets_index_changelist")},
+                    {
+                        "title": "Index types",
+                        "icon": "label",
+                        "link": reverse_lazy("admin:markets_indextype_changelist"),
+                    },
+                ],
+            },
+            {
                 "title": "Data",
                 "separator": True,
                 "items": [

@@ -15,8 +15,16 @@ from markets.models import (
     AssetCategory,
     AssetCategoryMembership,
     AssetType,
+    Bond,
     Calendar,
+    CalendarDate,
+    CalendarEvent,
     CalendarSession,
+    CurrencySpot,
+    Future,
+    Index,
+    IndexType,
+    Issuer,
     Job,
     NodeRun,
     NodeUpdate,
@@ -162,3 +170,71 @@ def job(**fields: Any) -> Job:
 
 def portfolio(**fields: Any) -> Portfolio:
     return Portfolio.objects.create(**{"unique_identifier": f"portfolio-{number():05d}", **fields})
+
+
+def issuer(**fields: Any) -> Issuer:
+    return Issuer.objects.create(
+        **{"unique_identifier": f"issuer-{number():05d}", "display_name": "An issuer", **fields}
+    )
+
+
+def index_type(**fields: Any) -> IndexType:
+    return IndexType.objects.create(**{"index_type": f"kind_{number()}", **fields})
+
+
+def index(**fields: Any) -> Index:
+    return Index.objects.create(
+        **{"unique_identifier": f"INDEX-{number():05d}", "index_type": "equity", "display_name": "An index", **fields}
+    )
+
+
+def currency(**fields: Any) -> Asset:
+    return asset(**{"asset_type": "currency", **fields})
+
+
+def currency_spot(**fields: Any) -> CurrencySpot:
+    values = {"asset": None, "base_currency": None, "quote_currency": None, **fields}
+    values["asset"] = values["asset"] or asset(asset_type="currency_spot")
+    for name in ("base_currency", "quote_currency"):
+        values[name] = values[name] or currency()
+    return CurrencySpot.objects.get(pk=CurrencySpot.objects.create(**values).pk)
+
+
+def bond(**fields: Any) -> Bond:
+    values = {"issue_date": dt.date(2026, 5, 27), "maturity_date": dt.date(2031, 5, 27), "status": "ACTIVE", **fields}
+    values.setdefault("asset", None)
+    values["asset"] = values["asset"] or asset(asset_type="bond")
+    values["issuer"] = values.get("issuer") or issuer()
+    values["currency_asset"] = values.get("currency_asset") or currency()
+    return Bond.objects.get(pk=Bond.objects.create(**values).pk)
+
+
+def future(**fields: Any) -> Future:
+    values = {
+        "kind": "EXPIRING",
+        "quote_unit": "INDEX_POINT",
+        "settlement_model": "LINEAR",
+        "settlement_method": "CASH",
+        "contract_size": 50,
+        "contract_unit": "INDEX_POINT",
+        "expires_at": dt.datetime(2026, 12, 18, 22, tzinfo=dt.UTC),
+        **fields,
+    }
+    values["asset"] = values.get("asset") or asset(asset_type="future")
+    values["underlying_index"] = values.get("underlying_index") or index()
+    money = values.get("settlement_asset") or currency()
+    values |= {"settlement_asset": money, "margin_asset": values.get("margin_asset") or money}
+    return Future.objects.get(pk=Future.objects.create(**values).pk)
+
+
+def calendar_date(owner: Calendar | None = None, **fields: Any) -> CalendarDate:
+    return CalendarDate.objects.create(
+        calendar=owner or calendar(), **{"local_date": dt.date(2026, 1, 1), "is_holiday": True, **fields}
+    )
+
+
+def calendar_event(owner: Calendar | None = None, **fields: Any) -> CalendarEvent:
+    return CalendarEvent.objects.create(
+        calendar=owner or calendar(),
+        **{"event_date": dt.date(2026, 12, 18), "event_type": "EXPIRY", "event_label": f"event {number()}", **fields},
+    )

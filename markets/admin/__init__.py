@@ -1,13 +1,32 @@
 """The back-office of the market: one module per concept."""
 
-from markets.admin import access, assets, calendars, categories, data_nodes, jobs, node_runs, schedules, storage, users
+from markets.admin import (
+    access,
+    assets,
+    calendar_days,
+    calendars,
+    categories,
+    data_nodes,
+    details,
+    indices,
+    issuers,
+    jobs,
+    node_runs,
+    schedules,
+    storage,
+    users,
+)
 
 __all__ = [
     "access",
     "assets",
+    "calendar_days",
     "calendars",
     "categories",
     "data_nodes",
+    "details",
+    "indices",
+    "issuers",
     "jobs",
     "node_runs",
     "schedules",

@@ -18,6 +18,7 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from markets.admin.asset_search import matching_assets
+from markets.admin.asset_terms import terms_of
 from markets.admin.base import command
 from markets.admin.charts import figure_response, nothing_to_draw, requested_theme
 from markets.admin.formatting import NOTHING, count, link, utc
@@ -214,7 +215,12 @@ class AssetAdmin(ServiceAdmin):
             for column in PRICE_COLUMNS
             if any(item["column_name"] == column for item in row.storage.columns)
         ]
-        return {"charts": charts, "data_tables": _data_tables(statistics), "categories": _categories(obj)}
+        return {
+            "charts": charts,
+            "data_tables": _data_tables(statistics),
+            "categories": _categories(obj),
+            "terms": terms_of(obj, request.user),
+        }
 
     def price_chart(self, request: HttpRequest, asset_id: int, storage_id: int, column: str) -> HttpResponse:
         """The price chart of one asset, from one table's column."""

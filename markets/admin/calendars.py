@@ -10,6 +10,7 @@ from django.utils.html import format_html
 from unfold.decorators import display
 
 from markets.admin.base import command
+from markets.admin.calendar_days import events_of, holidays_of
 from markets.admin.formatting import badge, code, count, utc
 from markets.admin.service_saving import ServiceAdmin
 from markets.admin.tables import Column, Pages, Table
@@ -109,6 +110,8 @@ class CalendarAdmin(ServiceAdmin):
                     code("XNYS"),
                 ),
             ),
+            "holidays": holidays_of(obj, request),
+            "events": events_of(obj, request),
             "next_session": obj.sessions.filter(closes_at__gt=today, is_primary=True).order_by("closes_at").first(),
         }
 

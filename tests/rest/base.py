@@ -1,5 +1,6 @@
 """The routes of the API as a table, and the world that they are tried on."""
 
+import dataclasses
 import datetime as dt
 import json
 from dataclasses import dataclass
@@ -9,7 +10,22 @@ from django.db import connection
 from rest_framework.test import APIClient
 
 from markets.data_nodes import registry
-from markets.models import Asset, AssetCategory, AssetType, Calendar, Job, NodeUpdate
+from markets.models import (
+    Asset,
+    AssetCategory,
+    AssetType,
+    Bond,
+    Calendar,
+    CalendarDate,
+    CalendarEvent,
+    CurrencySpot,
+    Future,
+    Index,
+    IndexType,
+    Issuer,
+    Job,
+    NodeUpdate,
+)
 from portfolios.models import Portfolio
 from tests import factories
 from tests.rest import nodes
@@ -20,6 +36,8 @@ TABLES = (
     *("markets_assetcategorymembership", "markets_calendar", "markets_calendarsession", "markets_storagenode"),
     *("markets_nodeupdate", "markets_noderun", "markets_updatestatistic", "markets_job", "markets_jobmessage"),
     *("portfolios_portfolio",),
+    *("markets_issuer", "markets_index", "markets_indextype", "markets_currencyspot", "markets_bond"),
+    *("markets_future", "markets_calendardate", "markets_calendarevent"),
 )
 
 
@@ -53,6 +71,18 @@ class World:
     node: NodeUpdate
     job: Job
     portfolio: Portfolio
+    issuer: Issuer
+    spare_issuer: Issuer
+    index: Index
+    spare_index: Index
+    index_type: IndexType
+    base: Asset
+    quote: Asset
+    currency_spot: CurrencySpot
+    bond: Bond
+    future: Future
+    calendar_date: CalendarDate
+    calendar_event: CalendarEvent
 
     def fill(self, text: str) -> str:
         names = {name: str(getattr(self, name).uid) for name in self.__dataclass_fields__}
@@ -85,7 +115,34 @@ def make_world() -> World:
         node=node.get_node_update(),
         job=factories.job(),
         portfolio=factories.portfolio(calendar=calendar, calendar_name=calendar.unique_identifier),
+        issuer=factories.issuer(),
+        spare_issuer=factories.issuer(),
+        index=factories.index(),
+        spare_index=factories.index(),
+        index_type=factories.index_type(),
+        base=factories.currency(),
+        quote=factories.currency(),
+        currency_spot=factories.currency_spot(),
+        bond=factories.bond(),
+        future=factories.future(),
+        calendar_date=factories.calendar_date(calendar),
+        calendar_event=factories.calendar_event(calendar),
     )
+
+
+def _terms(path: str, name: str, create: dict[str, Any], change: dict[str, Any]) -> list[Route]:
+    """Routes of an asset's terms; making them makes the asset too, so it needs those permissions as well."""
+    model = name.replace("_", "")
+    body = {key: value for key, value in create.items() if key != "unique_identifier"} | change
+    routes = _crud(path, name, f"markets.{model}", create, change)
+    return [
+        dataclasses.replace(route, needs=(*route.needs, "markets.add_asset", "markets.change_asset"))
+        if route.method == "post"
+        else dataclasses.replace(route, body=body)
+        if route.method == "put"
+        else route
+        for route in routes
+    ]
 
 
 def _crud(path: str, name: str, model: str, create: dict[str, Any], change: dict[str, Any]) -> list[Route]:
@@ -118,6 +175,28 @@ CALENDAR = {
     "display_name": "Mine",
     "valid_from": "2026-01-01",
     "valid_to": "2026-12-31",
+}
+BOND = {
+    "unique_identifier": "new-bond",
+    "issuer_uid": "{issuer}",
+    "currency_asset_uid": "{base}",
+    "issue_date": "2026-05-27",
+    "maturity_date": "2031-05-27",
+    "status": "ACTIVE",
+}
+FUTURE = {
+    "unique_identifier": "new-future",
+    "kind": "EXPIRING",
+    "underlying_index_uid": "{index}",
+    "quote_unit": "INDEX_POINT",
+    "settlement_asset": "{base}",
+    "margin_asset": "{quote}",
+    "settlement_model": "LINEAR",
+    "settlement_method": "CASH",
+    "contract_size": "50",
+    "contract_unit": "INDEX_POINT",
+    "expires_at": "2026-12-18T22:00:00Z",
+    "settles_at": "2026-12-18T22:00:00Z",
 }
 VIEW_NODE = ("markets.view_nodeupdate",)
 VIEW_PORTFOLIO = ("portfolios.view_portfolio",)
@@ -182,6 +261,45 @@ ROUTES = [
     Route("get", "portfolio/{portfolio}/weights/", VIEW_PORTFOLIO),
     Route("get", "portfolio/{portfolio}/values/", VIEW_PORTFOLIO),
     Route("get", "portfolio/{portfolio}/statistics/", VIEW_PORTFOLIO),
+]
+ROUTES += [
+    *_crud(
+        "issuer/",
+        "spare_issuer",
+        "markets.issuer",
+        {"unique_identifier": "new", "display_name": "New"},
+        {"display_name": "Renamed"},
+    ),
+    *_crud("index-type/", "index_type", "markets.indextype", {"index_type": "New"}, {"display_name": "Named"}),
+    *_crud(
+        "index/",
+        "spare_index",
+        "markets.index",
+        {"unique_identifier": "NEW", "index_type": "Interest Rate", "display_name": "New", "provider": "example"},
+        {"index_type": "equity", "display_name": "Renamed"},
+    ),
+    *_terms(
+        "currency-spot/",
+        "currency_spot",
+        {"unique_identifier": "new-pair", "base_currency_uid": "{base}", "quote_currency_uid": "{quote}"},
+        {"base_currency_uid": "{base}"},
+    ),
+    *_terms("bond/", "bond", BOND, {"status": "MATURED"}),
+    *_terms("future/", "future", FUTURE, {"contract_size": "5"}),
+    *_crud(
+        "calendar/{calendar}/dates/",
+        "calendar_date",
+        "markets.calendardate",
+        {"local_date": "2026-07-03", "is_holiday": True, "holiday_name": "July 4th"},
+        {"holiday_name": "New Year"},
+    ),
+    *_crud(
+        "calendar/{calendar}/events/",
+        "calendar_event",
+        "markets.calendarevent",
+        {"event_date": "2026-03-20", "event_type": "last trade"},
+        {"event_time": "2026-12-18T14:30:00Z"},
+    ),
 ]
 READS = [route for route in ROUTES if not route.writes]
 LISTS = [route for route in READS if "{" not in route.path]
