@@ -119,7 +119,7 @@ def make_world() -> World:
         spare_issuer=factories.issuer(),
         index=factories.index(),
         spare_index=factories.index(),
-        index_type=factories.index_type(),
+        index_type=_index_types(),
         base=factories.currency(),
         quote=factories.currency(),
         currency_spot=factories.currency_spot(),
@@ -128,6 +128,12 @@ def make_world() -> World:
         calendar_date=factories.calendar_date(calendar),
         calendar_event=factories.calendar_event(calendar),
     )
+
+
+def _index_types() -> IndexType:
+    """The type of the indices, and one that none has."""
+    factories.index_type(index_type="equity")
+    return factories.index_type()
 
 
 def _terms(path: str, name: str, create: dict[str, Any], change: dict[str, Any]) -> list[Route]:
