@@ -24,17 +24,30 @@ from markets.admin.formatting import NOTHING, count, link, utc
 from markets.admin.service_saving import ServiceAdmin
 from markets.admin.tables import Column, Table
 from markets.data_nodes.reads import read_frame
+from markets.exceptions import InvalidInput
 from markets.figures.prices import price_figure
 from markets.models import Asset, AssetCategory, AssetType, OpenFigiDetails, StorageNode, UpdateStatistic
 from markets.services import asset_types, assets
+from markets.services.values import normalise_type_key
 
 PRICE_COLUMNS = ("close", "adjusted_close")
 PRICE_INDEX = ["time_index", "asset_identifier"]
 MOST_CATEGORIES = 500  # in the filter's list, which has a search of its own
 
 
+class AssetTypeForm(forms.ModelForm):
+    """Takes a key as a person writes it: Currency Spot is currency_spot."""
+
+    def clean_asset_type(self) -> str | None:
+        try:
+            return normalise_type_key(self.cleaned_data["asset_type"], field="asset_type")
+        except InvalidInput as error:
+            raise forms.ValidationError(str(error)) from error
+
+
 @admin.register(AssetType)
 class AssetTypeAdmin(ServiceAdmin):
+    form = AssetTypeForm
     list_display = ("asset_type", "display_name", "description")
     search_fields = ("asset_type__startswith", "display_name__istartswith")
     fields = ("asset_type", "display_name", "description", "metadata_json")
@@ -47,7 +60,7 @@ class AssetTypeAdmin(ServiceAdmin):
         return ("asset_type",) if obj else ()
 
     def create_row(self, request: HttpRequest, values: dict[str, Any]) -> AssetType:
-        return asset_types.upsert_asset_type(**values).row
+        return asset_types.create_asset_type(**values)
 
     def update_row(self, request: HttpRequest, row: AssetType, values: dict[str, Any]) -> AssetType:
         return asset_types.update_asset_type(row, **values)

@@ -12,17 +12,8 @@ from markets.admin.base import MarketAdmin
 from markets.exceptions import MSMError
 
 
-class ServiceAdmin(MarketAdmin):
-    """A page whose forms call `create_row`, `update_row` and `delete_row`; what a service refuses is a form error."""
-
-    def create_row(self, request: HttpRequest, values: dict[str, Any]) -> Model:
-        raise NotImplementedError
-
-    def update_row(self, request: HttpRequest, row: Any, values: dict[str, Any]) -> Model:
-        raise NotImplementedError
-
-    def delete_row(self, request: HttpRequest, row: Any) -> None:
-        raise NotImplementedError
+class RefusingAdmin(MarketAdmin):
+    """What a service refuses while a form is saved is shown in the form, with what was typed."""
 
     def changeform_view(
         self,
@@ -43,6 +34,19 @@ class ServiceAdmin(MarketAdmin):
         form = super().get_form(request, obj, change=change, **kwargs)
         error = getattr(request, "refused_by_service", None)
         return form if error is None else _refused(form, error)
+
+
+class ServiceAdmin(RefusingAdmin):
+    """A page whose forms call `create_row`, `update_row` and `delete_row`."""
+
+    def create_row(self, request: HttpRequest, values: dict[str, Any]) -> Model:
+        raise NotImplementedError
+
+    def update_row(self, request: HttpRequest, row: Any, values: dict[str, Any]) -> Model:
+        raise NotImplementedError
+
+    def delete_row(self, request: HttpRequest, row: Any) -> None:
+        raise NotImplementedError
 
     def save_model(self, request: HttpRequest, obj: Model, form: ModelForm, change: bool) -> None:
         names = {field.name for field in self.model._meta.concrete_fields}

@@ -28,9 +28,7 @@ class InterpolatedPricesConfiguration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dataset: str = Field(
-        min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", json_schema_extra={"scope": "none"}
-    )
+    dataset: str = Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")
     calendar_identifier: str = Field(min_length=1)
     rule: Literal["ffill", "none"] = "ffill"
     maximum_fill_sessions: int = Field(

@@ -6,6 +6,7 @@ from django.utils import timezone
 from markets.exceptions import Conflict, InvalidInput, ProtectedRow
 from markets.models import Asset, AssetType
 from markets.services import deletion
+from markets.services.stored import insert_or_lock, locked
 from markets.services.values import (
     UNSET,
     Unset,
@@ -57,7 +58,8 @@ def update_asset_type(
     metadata_json: dict | Unset | None = UNSET,
 ) -> AssetType:
     """Change the fields that are given; the key never changes."""
-    return _change(row, _cleaned(display_name=display_name, description=description, metadata_json=metadata_json))
+    fields = _cleaned(display_name=display_name, description=description, metadata_json=metadata_json)
+    return _change(locked(row), fields)
 
 
 @transaction.atomic
@@ -84,7 +86,7 @@ def register_asset_type(asset_type: str | None) -> str | None:
 @transaction.atomic
 def delete_asset_type(row: AssetType) -> None:
     """Delete a type that no asset has. Raises ProtectedRow with the number of assets that have it."""
-    AssetType.objects.select_for_update().filter(pk=row.pk).first()
+    locked(row)
     used = assets_of_type(row)
     if used:
         raise ProtectedRow(
@@ -114,10 +116,7 @@ def assets_of_type(row: AssetType) -> int:
 
 
 def _insert(key: str, fields: dict) -> Upserted[AssetType]:
-    candidate = AssetType(asset_type=key, **fields)
-    AssetType.objects.bulk_create([candidate], ignore_conflicts=True)
-    stored = AssetType.objects.select_for_update().get(asset_type=key)
-    return Upserted(stored, created=stored.uid == candidate.uid)
+    return insert_or_lock(AssetType(asset_type=key, **fields), key="asset_type")
 
 
 def _required_key(value: object) -> str:

@@ -8,10 +8,11 @@ from django.db.models import Sum
 from django.utils import timezone
 
 from markets.engine.identifiers import figi_fault
-from markets.exceptions import Conflict, InvalidInput, NotFound, ProtectedRow
-from markets.models import Asset, OpenFigiDetails, UpdateStatistic
+from markets.exceptions import Conflict, InvalidInput, ProtectedRow
+from markets.models import Asset, AssetCategory, OpenFigiDetails, UpdateStatistic
 from markets.services import deletion
 from markets.services.asset_types import register_asset_type
+from markets.services.stored import insert_or_lock, locked
 from markets.services.values import (
     UNSET,
     Unset,
@@ -74,7 +75,7 @@ def update_asset(
     is_custom_by_organization: bool | Unset = UNSET,
 ) -> Asset:
     """Change the fields that are given. The identifier never changes."""
-    return _change(asset, given(asset_type=asset_type, is_custom_by_organization=is_custom_by_organization))
+    return _change(locked(asset), given(asset_type=asset_type, is_custom_by_organization=is_custom_by_organization))
 
 
 def asset_delete_impact(asset: Asset) -> deletion.DeleteImpact:
@@ -90,18 +91,20 @@ def delete_asset(asset: Asset, *, force: bool = False) -> None:
     Raises ProtectedRow, and deletes nothing, when it has data in any table, when another row needs it, or, unless
     `force`, when it belongs to the public master.
     """
-    locked = Asset.objects.select_for_update().filter(pk=asset.pk).first()
-    if locked is None:
-        raise NotFound(f"The asset {asset} is deleted already.")
-    tables = tables_with_data(locked)
+    stored = locked(asset)
+    tables = tables_with_data(stored)
     if tables:
         raise ProtectedRow(
-            f"{locked} has data in {listed(f'{name} ({rows:,} rows)' for name, rows in tables.items())}. An asset with "
+            f"{stored} has data in {listed(f'{name} ({rows:,} rows)' for name, rows in tables.items())}. An asset with "
             "data is kept; remove it from its categories instead."
         )
-    if not locked.is_custom_by_organization and not force:
-        raise ProtectedRow(f"{locked} cannot be deleted: {_public_refusal()}.")
-    deletion.delete(locked)
+    if not stored.is_custom_by_organization and not force:
+        raise ProtectedRow(f"{stored} cannot be deleted: {_public_refusal()}.")
+    categories = list(
+        AssetCategory.objects.filter(memberships__asset=stored).order_by("pk").values_list("pk", flat=True)
+    )
+    deletion.delete(stored)
+    AssetCategory.objects.filter(pk__in=categories).update(updated_at=timezone.now())
 
 
 def tables_with_data(asset: Asset) -> dict[str, int]:
@@ -123,7 +126,7 @@ def set_openfigi_details(asset: Asset, /, **fields: Any) -> OpenFigiDetails:
     another asset.
     """
     cleaned = _clean_details(fields)
-    Asset.objects.select_for_update().get(pk=asset.pk)
+    locked(asset)
     figi = cleaned.get("figi")
     if figi is not None:
         owner = OpenFigiDetails.objects.filter(figi=figi).exclude(asset=asset).select_related("asset").first()
@@ -141,6 +144,7 @@ def set_openfigi_details(asset: Asset, /, **fields: Any) -> OpenFigiDetails:
 @transaction.atomic
 def clear_openfigi_details(asset: Asset) -> bool:
     """Remove the details; returns whether there were any."""
+    locked(asset)
     deleted, _ = OpenFigiDetails.objects.filter(asset=asset).delete()
     if deleted:
         _touch(asset)
@@ -185,12 +189,10 @@ def _insert(unique_identifier: object, asset_type: str | None, is_custom: object
     custom = clean_flag(is_custom, field="is_custom_by_organization")
     key = normalise_type_key(asset_type, field="asset_type")
     candidate = Asset(unique_identifier=identifier, asset_type=key, is_custom_by_organization=custom)
-    Asset.objects.bulk_create([candidate], ignore_conflicts=True)
-    stored = Asset.objects.select_for_update().get(unique_identifier=identifier)
-    created = stored.uid == candidate.uid
-    if created:
+    saved = insert_or_lock(candidate, key="unique_identifier")
+    if saved.created:
         register_asset_type(key)
-    return Upserted(stored, created)
+    return saved
 
 
 def _change(asset: Asset, fields: dict[str, Any]) -> Asset:

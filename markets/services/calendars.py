@@ -1,18 +1,16 @@
 """Calendars: their horizon, and their sessions made from a market's rules."""
 
 import datetime as dt
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from django.db import transaction
 from django.utils import timezone as clock
 
-from markets.data_nodes.sessions import Sessions
 from markets.exceptions import Conflict, InvalidInput, NotFound
 from markets.models import Calendar, CalendarSession
 from markets.services.market_calendars import SOURCE, MarketSession, is_time_zone, market_schedule
+from markets.services.stored import insert_or_lock, locked
 from markets.services.values import (
     UNSET,
     Unset,
@@ -130,6 +128,7 @@ def update_calendar(calendar: Calendar, **fields: Any) -> Calendar:
     if unknown:
         raise InvalidInput(f"A calendar has no changeable field {listed(unknown)}.", field=unknown[0])
     cleaned = _cleaned(**given(**fields))
+    calendar = locked(calendar)
     first = cleaned.get("valid_from", calendar.valid_from)
     last = cleaned.get("valid_to", calendar.valid_to)
     _check_horizon(first, last)
@@ -159,7 +158,7 @@ def upsert_session(
     """Write one session by hand; its key is the date and the label. Times are aware; the date lies in the horizon."""
     day = clean_date(local_date, field="local_date")
     label = clean_text(session_label, field="session_label", longest=64)
-    _lock(calendar)
+    calendar = locked(calendar)
     if not calendar.valid_from <= day <= calendar.valid_to:
         raise InvalidInput(
             f"local_date={day} lies outside of {calendar}'s horizon, {calendar.valid_from} to {calendar.valid_to}. "
@@ -187,37 +186,11 @@ def delete_session(calendar: Calendar, *, local_date: dt.date | str, session_lab
     """Delete one session. Raises NotFound when there is none under this date and label."""
     day = clean_date(local_date, field="local_date")
     label = clean_text(session_label, field="session_label", longest=64)
-    _lock(calendar)
+    calendar = locked(calendar)
     deleted, _ = CalendarSession.objects.filter(calendar=calendar, local_date=day, session_label=label).delete()
     if not deleted:
         raise NotFound(f"{calendar} has no session {label!r} on {day}.")
     _touch(calendar)
-
-
-def sessions_between(
-    calendar: Calendar, start: dt.date | dt.datetime | None = None, end: dt.date | dt.datetime | None = None
-) -> Sessions:
-    """The primary sessions from start to end, both included, in order; one query.
-
-    A date bounds the local date, an aware datetime the close; None is unbounded.
-    """
-    rows = CalendarSession.objects.filter(calendar=calendar, is_primary=True)
-    for bound, operand, name in ((start, "gte", "start"), (end, "lte", "end")):
-        if isinstance(bound, dt.datetime):
-            rows = rows.filter(**{f"closes_at__{operand}": clean_instant(bound, field=name)})
-        elif bound is not None:
-            rows = rows.filter(**{f"local_date__{operand}": bound})
-    found = list(rows.order_by("closes_at").values_list("opens_at", "closes_at", "local_date"))
-    return Sessions(
-        calendar=calendar.unique_identifier,
-        opens=_nanoseconds(row[0] for row in found),
-        closes=_nanoseconds(row[1] for row in found),
-        dates=np.array([row[2] for row in found], dtype="datetime64[D]"),
-    )
-
-
-def _nanoseconds(instants: Iterable[dt.datetime]) -> np.ndarray:
-    return np.array([item.replace(tzinfo=None) for item in instants], dtype="datetime64[us]").astype(np.int64) * 1_000
 
 
 def _materialise(calendar: Calendar, label: str, wanted: list[MarketSession], *, created: bool) -> Materialised:
@@ -307,10 +280,7 @@ def _cleaned(**fields: Any) -> dict[str, Any]:
 
 
 def _insert(identifier: str, fields: dict[str, Any]) -> Upserted[Calendar]:
-    candidate = Calendar(unique_identifier=identifier, **fields)
-    Calendar.objects.bulk_create([candidate], ignore_conflicts=True)
-    stored = Calendar.objects.select_for_update().get(unique_identifier=identifier)
-    return Upserted(stored, created=stored.uid == candidate.uid)
+    return insert_or_lock(Calendar(unique_identifier=identifier, **fields), key="unique_identifier")
 
 
 def _change(calendar: Calendar, fields: dict[str, Any]) -> Calendar:
@@ -321,11 +291,6 @@ def _change(calendar: Calendar, fields: dict[str, Any]) -> Calendar:
         calendar.updated_at = clock.now()
         calendar.save(update_fields=[*changed, "updated_at"])
     return calendar
-
-
-def _lock(calendar: Calendar) -> None:
-    if Calendar.objects.select_for_update().filter(pk=calendar.pk).first() is None:
-        raise NotFound(f"The calendar {calendar} is deleted.")
 
 
 def _touch(calendar: Calendar) -> None:

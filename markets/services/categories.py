@@ -10,8 +10,9 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from markets.exceptions import Conflict, InvalidInput, NotFound, UnknownIdentifiers
+from markets.exceptions import Conflict, InvalidInput, UnknownIdentifiers
 from markets.models import Asset, AssetCategory, AssetCategoryMembership
+from markets.services.stored import insert_or_lock, locked
 from markets.services.values import (
     LARGEST_ID,
     UNSET,
@@ -103,7 +104,7 @@ def update_category(
 ) -> AssetCategory:
     """Change the fields that are given. `assets` replaces all members; the identifier never changes."""
     fields = _cleaned(**given(display_name=display_name, description=description, metadata_json=metadata_json))
-    _change(category, fields)
+    category = _change(locked(category), fields)
     if not isinstance(assets, Unset):
         replace_members(category, assets)
     return category
@@ -126,8 +127,7 @@ def replace_members(category: AssetCategory, assets: Iterable[Member]) -> Member
 
 @transaction.atomic
 def _change_members(category: AssetCategory, assets: Iterable[Member], *, add: bool, remove: str) -> MembershipChange:
-    if AssetCategory.objects.select_for_update().filter(pk=category.pk).first() is None:
-        raise NotFound(f"The category {category.unique_identifier} is deleted.")
+    locked(category)
     named = resolve_assets(assets)
     memberships = AssetCategoryMembership.objects.filter(category=category)
     members = set(memberships.values_list("asset_id", flat=True))
@@ -211,10 +211,7 @@ def _insert_under_free_identifier(fields: dict[str, Any]) -> AssetCategory:
 
 
 def _insert(identifier: str, fields: dict[str, Any]) -> Upserted[AssetCategory]:
-    candidate = AssetCategory(unique_identifier=identifier, **fields)
-    AssetCategory.objects.bulk_create([candidate], ignore_conflicts=True)
-    stored = AssetCategory.objects.select_for_update().get(unique_identifier=identifier)
-    return Upserted(stored, created=stored.uid == candidate.uid)
+    return insert_or_lock(AssetCategory(unique_identifier=identifier, **fields), key="unique_identifier")
 
 
 def _cleaned(**fields: Any) -> dict[str, Any]:

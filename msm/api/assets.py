@@ -113,6 +113,7 @@ class OpenFigiDetails(Row):
 
     __model__ = OpenFigiDetailsModel
     __required_tables__ = ("OpenFigiAssetDetails",)
+    __lookups__ = {"uid": "asset__uid", "asset_uid": "asset__uid"}
 
     asset_uid: uuid.UUID
     figi: str | None
@@ -147,10 +148,15 @@ class OpenFigiDetails(Row):
         fields = {name: getattr(row, name) for name in cls.model_fields if name not in ("uid", "asset_uid")}
         return cls(uid=row.asset.uid, asset_uid=row.asset.uid, **fields)
 
+    @classmethod
+    def _delete(cls, row: Any) -> None:
+        assets.clear_openfigi_details(row.asset)
+
 
 class AssetCategoryMembership(Row):
     __model__ = MembershipModel
     __required_tables__ = ("AssetCategoryMembership",)
+    __lookups__ = {"category_uid": "category__uid", "asset_uid": "asset__uid"}
 
     category_uid: uuid.UUID
     asset_uid: uuid.UUID
@@ -163,6 +169,10 @@ class AssetCategoryMembership(Row):
     @classmethod
     def _of(cls, row: Any) -> Self:
         return cls(uid=row.uid, category_uid=row.category.uid, asset_uid=row.asset.uid)
+
+    @classmethod
+    def _delete(cls, row: Any) -> None:
+        categories.remove_members(row.category, [row.asset])
 
 
 class AssetCategory(Row):

@@ -15,6 +15,7 @@ from msm.runtime import attached
 class CalendarSession(Row):
     __model__ = CalendarSessionModel
     __required_tables__ = ("CalendarSession",)
+    __lookups__ = {"calendar_uid": "calendar__uid"}
 
     local_date: dt.date
     session_label: str
@@ -24,6 +25,10 @@ class CalendarSession(Row):
     break_ends_at: dt.datetime | None
     is_early_close: bool
     is_primary: bool
+
+    @classmethod
+    def _delete(cls, row: Any) -> None:
+        calendars.delete_session(row.calendar, local_date=row.local_date, session_label=row.session_label)
 
 
 class Calendar(Row):

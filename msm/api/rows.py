@@ -1,7 +1,7 @@
 """What every row class has: immutable typed values, and reads by identity and by filter."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from django.core.exceptions import FieldError, ValidationError
@@ -24,6 +24,8 @@ class Row(BaseModel):
 
     __model__: ClassVar[type[models.Model]]
     __required_tables__: ClassVar[tuple[str, ...]]
+    __lookups__: ClassVar[Mapping[str, str]] = {}
+    """Fields of the row that another table holds, and the Django lookups that reach them."""
 
     uid: uuid.UUID
 
@@ -31,25 +33,23 @@ class Row(BaseModel):
     @classmethod
     def get_by_uid(cls, uid: uuid.UUID | str) -> Self | None:
         """The row, None when there is none. Raises InvalidInput for what is no UUID."""
-        parsed = as_uid(uid)
-        if parsed is None:
-            raise InvalidInput(f"uid={uid!r} is not a UUID.", field="uid")
-        found = cls._rows().filter(uid=parsed).first()
+        found = cls._rows().filter(uid=_uid(uid)).first()
         return cls._of(found) if found is not None else None
 
     @classmethod
     def get_by_unique_identifier(cls, unique_identifier: str) -> Self | None:
-        """The row with this exact identifier, None when there is none."""
-        found = cls._rows().filter(unique_identifier=unique_identifier).first()
+        """The row with this exact identifier, None when there is none. Raises InvalidInput where rows have none."""
+        found = cls._identified_rows().filter(unique_identifier=unique_identifier).first()
         return cls._of(found) if found is not None else None
 
     @classmethod
     def get_many_by_unique_identifier(cls, unique_identifiers: Iterable[str]) -> dict[str, Self]:
         """Identifier → row, of those that exist; one query."""
-        wanted = {text.strip() for text in unique_identifiers} - {""}
+        rows = cls._identified_rows()
+        wanted = {text.strip() for text in _values(unique_identifiers, "unique_identifiers")} - {""}
         if not wanted:
             return {}
-        rows = cls._rows().filter(unique_identifier__in=wanted)
+        rows = rows.filter(unique_identifier__in=wanted)
         return {row.unique_identifier: cls._of(row) for row in rows}
 
     @classmethod
@@ -64,28 +64,33 @@ class Row(BaseModel):
         if limit < 1 or offset < 0:
             raise InvalidInput(f"limit={limit}, offset={offset}: the limit is at least 1, the offset at least 0.")
         rows = cls._rows()
-        for name, value in conditions.items():
-            field, operator = cls._condition(name)
-            if operator == "exact" and value is None:
-                operator, value = "isnull", True
-            elif operator == "icontains" and value in (None, ""):
-                continue
-            elif operator == "in":
-                value = list(value)
-            rows = rows.filter(**{f"{field}__{operator}": cls._filter_value(field, value)})
+        order = list(cls.__model__._meta.ordering)
         if order_by is not None:
-            cls._field(order_by.removeprefix("-"))
-            rows = rows.order_by(order_by, "pk")
+            name = order_by.removeprefix("-")
+            order = [order_by.replace(name, cls._field(name))]
         try:
-            return [cls._of(row) for row in rows[offset : offset + limit]]
+            for name, value in conditions.items():
+                field, operator = cls._condition(name)
+                if operator == "exact" and value is None:
+                    operator, value = "isnull", True
+                elif operator == "icontains" and value in (None, ""):
+                    continue
+                elif operator == "in":
+                    value = _values(value, name)
+                rows = rows.filter(**{f"{field}__{operator}": cls._filter_value(field, value)})
+            return [cls._of(row) for row in rows.order_by(*order, "pk")[offset : offset + limit]]
+        except InvalidInput:
+            raise
         except (FieldError, ValidationError, ValueError, TypeError) as error:
             raise InvalidInput(f"{cls.__name__}.filter: {error}") from error
 
     @classmethod
     def delete(cls, uid: uuid.UUID | str) -> int:
-        """Delete the row; returns 1, or 0 when there was none. Raises ProtectedRow naming what rests on it."""
-        parsed = as_uid(uid)
-        found = cls._rows().filter(uid=parsed).first() if parsed is not None else None
+        """Delete the row; returns 1, or 0 when there was none.
+
+        Raises InvalidInput for what is no UUID, ProtectedRow naming what rests on the row.
+        """
+        found = cls._rows().filter(uid=_uid(uid)).first()
         if found is None:
             return 0
         cls._delete(found)
@@ -96,6 +101,14 @@ class Row(BaseModel):
     def _rows(cls) -> models.QuerySet[Any]:
         attached(cls.__name__, *cls.__required_tables__)
         return cls.__model__._default_manager.all()
+
+    @classmethod
+    def _identified_rows(cls) -> models.QuerySet[Any]:
+        if "unique_identifier" not in cls.model_fields:
+            raise InvalidInput(
+                f"{cls.__name__} has no unique_identifier. Use get_by_uid or filter.", field="unique_identifier"
+            )
+        return cls._rows()
 
     @classmethod
     def _stored(cls, uid: uuid.UUID | str) -> Any:
@@ -125,12 +138,25 @@ class Row(BaseModel):
 
     @classmethod
     def _field(cls, name: str) -> str:
-        known = {field.name for field in cls.__model__._meta.concrete_fields}
+        known = {field.name: field.name for field in cls.__model__._meta.concrete_fields} | cls.__lookups__
         if name not in known:
-            listed = ", ".join(sorted(known - {"id"}))
+            listed = ", ".join(sorted(known.keys() - {"id"}))
             raise InvalidInput(f"{cls.__name__} has no field {name!r}. It has {listed}.", field=name)
-        return name
+        return known[name]
 
     @classmethod
     def _filter_value(cls, field: str, value: Any) -> Any:
         return value
+
+
+def _uid(value: object) -> uuid.UUID:
+    parsed = as_uid(value)
+    if parsed is None:
+        raise InvalidInput(f"uid={value!r} is not a UUID.", field="uid")
+    return parsed
+
+
+def _values(value: Any, name: str) -> list[Any]:
+    if value is None or isinstance(value, str | bytes):
+        raise InvalidInput(f"{name}={value!r} must be a list of values.", field=name)
+    return list(value)

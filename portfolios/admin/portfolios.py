@@ -148,7 +148,7 @@ class PortfolioAdmin(ServiceAdmin):
             "run_command": f".venv/bin/python manage.py run_node {obj.values_node.update_hash}"
             if obj.values_node
             else "",
-            **statistics_facts(obj, values),
+            **statistics_facts(obj),
             "weights_table": weights_table(obj),
         }
 

@@ -16,17 +16,6 @@ def equal_weights(membership: BoolArray) -> FloatArray:
     return np.where(membership, 1.0 / np.maximum(members, 1), 0.0)
 
 
-def changed_rows(membership: BoolArray) -> BoolArray:
-    """The rows to stamp again: the first, and each that differs from the row before it (spec 4.3 [MSM]).
-
-    membership: (S, A) bool. Returns (S,) bool. Raises ValueError as `equal_weights` does.
-    """
-    membership = _checked(membership)
-    changed = np.ones(membership.shape[0], dtype=np.bool_)
-    changed[1:] = (membership[1:] != membership[:-1]).any(axis=1)
-    return changed
-
-
 def _checked(membership: BoolArray) -> BoolArray:
     array = np.asarray(membership)
     if array.ndim != 2 or array.dtype != np.bool_:

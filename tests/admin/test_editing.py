@@ -3,11 +3,13 @@
 import re
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
+from django.core.exceptions import PermissionDenied
 from django.test import Client
 from django.urls import reverse
 
 from markets.models import AccessToken, Asset, AssetCategory, Calendar, OpenFigiDetails
+from markets.services import access
 from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight
 from tests.admin import rows
 
@@ -172,3 +174,24 @@ def test_the_viewer_saves_nothing(viewer: Client) -> None:
     assert viewer.post(reverse("admin:markets_asset_change", args=(asset.pk,)), {"asset_type": ""}).status_code == 403
     assert viewer.get(reverse("admin:markets_asset_add")).status_code == 403
     assert viewer.get(reverse("admin:markets_accesstoken_add")).status_code == 403
+
+
+def test_only_a_superuser_makes_a_token_for_somebody_else(boss: Client) -> None:
+    # given a member of staff who may add tokens, and a superuser
+    administrator = User.objects.get()
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.set(Permission.objects.filter(codename__in=["add_accesstoken", "view_accesstoken"]))
+    client = Client()
+    client.force_login(clerk)
+    # when the clerk asks for a token of the superuser
+    client.post(reverse("admin:markets_accesstoken_add"), {"name": "x", "user": administrator.pk, "expiry_0": ""})
+    # then it lends the clerk's own rights
+    assert [token.user for token in AccessToken.objects.all()] == [clerk]
+    with pytest.raises(PermissionDenied):
+        access.create_token(owner=administrator, made_by=clerk)
+    # and an expiry in the past is refused in the form
+    late = client.post(
+        reverse("admin:markets_accesstoken_add"), {"name": "x", "expiry_0": "2020-01-01", "expiry_1": "00:00:00"}
+    )
+    assert "must expire in the future" in late.content.decode()
+    assert AccessToken.objects.count() == 1

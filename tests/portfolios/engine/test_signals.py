@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from portfolios.engine.signals import changed_rows, equal_weights
+from portfolios.engine.signals import equal_weights
 
 MEMBERSHIP = np.array([[1, 1, 0], [1, 1, 0], [1, 1, 1], [0, 0, 0], [0, 0, 1]], dtype=bool)
 
@@ -12,13 +12,7 @@ def test_each_member_has_one_nth_and_nobody_means_cash() -> None:
     assert equal_weights(MEMBERSHIP).tolist() == [[0.5, 0.5, 0], [0.5, 0.5, 0], [1 / 3] * 3, [0, 0, 0], [0, 0, 1]]
 
 
-def test_stamps_are_the_first_row_and_each_change() -> None:
-    assert changed_rows(MEMBERSHIP).tolist() == [True, False, True, True, True]
-    assert changed_rows(MEMBERSHIP[:0]).tolist() == []
-
-
-@pytest.mark.parametrize("function", [equal_weights, changed_rows])
 @pytest.mark.parametrize("wrong", [np.ones((2, 2)), np.ones(2, dtype=bool)])
-def test_only_a_matrix_of_booleans_is_membership(function, wrong: np.ndarray) -> None:
+def test_only_a_matrix_of_booleans_is_membership(wrong: np.ndarray) -> None:
     with pytest.raises(ValueError, match="membership must be a"):
-        function(wrong)
+        equal_weights(wrong)
