@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable, Sequence
 
+LONGEST_SHOWN = 80  # characters of one value in a message: whoever pasted a whole file knows it by its beginning
+
 
 class MSMError(Exception):
     """Base of every error that a user can cause and mend; `code` is its stable name over REST."""
@@ -105,7 +107,12 @@ class UnknownNodeClass(InvalidInput):
 
 def named(values: Sequence[str], noun: str, shown: int = 10) -> str:
     """'1 identifier (A) is' or '12 identifiers (A, B, … and 2 more) are', for the subject of a message."""
-    listed = ", ".join(values[:shown])
+    listed = ", ".join(clipped(value) for value in values[:shown])
     if len(values) > shown:
         listed += f", … and {len(values) - shown} more"
     return f"{len(values)} {noun}{'' if len(values) == 1 else 's'} ({listed}) {'is' if len(values) == 1 else 'are'}"
+
+
+def clipped(text: str) -> str:
+    """The text, or its beginning when it is too long to be shown whole."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"

@@ -44,7 +44,9 @@ def policy_for(path: str) -> str:
 
 
 class CommonMiddleware(DjangoCommonMiddleware):
-    """Adds a missing slash to what only reads: a client follows the redirect of a POST with a GET, and writes nothing."""
+    """Adds a missing slash to what only reads: a client that is redirected from POST goes on with GET, and nothing is
+    written.
+    """
 
     def should_redirect_with_slash(self, request: HttpRequest) -> bool:
         return request.method in ("GET", "HEAD") and super().should_redirect_with_slash(request)

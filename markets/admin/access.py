@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -90,6 +90,8 @@ class AccessTokenAdmin(RefusingAdmin):
         """Ask, then delete the token; whoever uses it is refused from then on."""
         if not self.has_delete_permission(request):
             raise PermissionDenied
+        if "\x00" in token_key:
+            raise Http404("No token's key holds a NUL character.")
         token = get_object_or_404(AccessToken.objects.select_related("user"), token_key=token_key)
         list_url = reverse("admin:markets_accesstoken_changelist")
         if request.method == "POST":

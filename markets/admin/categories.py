@@ -16,6 +16,7 @@ from unfold.widgets import UnfoldAdminTextareaWidget
 from markets.admin.base import command
 from markets.admin.formatting import count
 from markets.admin.service_saving import ServiceAdmin
+from markets.admin.strict_input import StrictForeignKeys
 from markets.exceptions import UnknownIdentifiers
 from markets.models import AssetCategory, AssetCategoryMembership
 from markets.services import categories, deletion
@@ -40,7 +41,7 @@ class CategoryForm(forms.ModelForm):
         return identifiers
 
 
-class MembershipInline(TabularInline):
+class MembershipInline(StrictForeignKeys, TabularInline):
     model = AssetCategoryMembership
     extra = 0
     per_page = 25

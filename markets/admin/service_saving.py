@@ -9,7 +9,7 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from markets.admin.base import MarketAdmin
-from markets.exceptions import MSMError
+from markets.exceptions import MSMError, NotFound
 
 
 class RefusingAdmin(MarketAdmin):
@@ -52,7 +52,9 @@ class ServiceAdmin(RefusingAdmin):
         names = {field.name for field in self.model._meta.concrete_fields}
         values = {name: value for name, value in form.cleaned_data.items() if name in names}
         if change:
-            row = self.model._default_manager.get(pk=obj.pk)
+            row = self.model._default_manager.filter(pk=obj.pk).first()
+            if row is None:
+                raise NotFound(f"The {self.opts.verbose_name} {obj} was deleted meanwhile. Go back to the list.")
             saved = self.update_row(request, row, values)
         else:
             saved = self.create_row(request, values)

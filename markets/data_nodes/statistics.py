@@ -25,8 +25,8 @@ class UpdateStatistics:
 
     `index_progress` maps each identity to the time of its last row, `index_min` to that of its first (aware UTC
     datetimes; the key is the identifier itself where the table has one dimension besides time, else a tuple).
-    `max_time_index_value` is the last time of all rows that are this node's to write, whatever the assets in scope. `asset_list` is the scope;
-    `dimensions` names what the keys are made of.
+    `max_time_index_value` is the last time of all rows that are this node's to write, whatever the assets in scope.
+    `asset_list` is the scope; `dimensions` names what the keys are made of.
     """
 
     index_progress: dict[Any, dt.datetime] = field(default_factory=dict)

@@ -9,7 +9,8 @@ from django.db import transaction
 from markets.data_nodes import registration, runs
 from markets.data_nodes.configuration import build_node
 from markets.data_nodes.node import DataNode
-from markets.exceptions import Conflict, NotFound
+from markets.engine.text import storable_text
+from markets.exceptions import Conflict, NotFound, clipped
 from markets.models import Job, JobStatus, NodeUpdate, StorageNode
 from markets.services import jobs
 
@@ -32,6 +33,7 @@ def find_node_update(name: str) -> NodeUpdate:
 
     Raises NotFound, and Conflict naming the update hashes where several updates write the identifier's table.
     """
+    name = storable_text(name)  # a shell hands over bytes that are no text
     updates = NodeUpdate.objects.select_related("storage")
     by_hash = updates.filter(update_hash=name).first() or (updates.filter(uid=name).first() if _is_uid(name) else None)
     if by_hash is not None:
@@ -40,7 +42,7 @@ def find_node_update(name: str) -> NodeUpdate:
     if not found:
         known = NodeUpdate.objects.exclude(storage__identifier=None).values_list("storage__identifier", flat=True)
         listed = ", ".join(sorted({str(identifier) for identifier in known})[:10]) or "none yet"
-        raise NotFound(f"No DataNode is named {name!r}. Known identifiers: {listed}.")
+        raise NotFound(f"No DataNode is named {clipped(name)!r}. Known identifiers: {listed}.")
     if len(found) > 1:
         listed = ", ".join(update.update_hash for update in found[:10])
         raise Conflict(f"Several DataNodes write {name!r}. Name one by its update hash: {listed}.")

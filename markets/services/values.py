@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from markets.exceptions import InvalidInput
+from markets.exceptions import InvalidInput, clipped
 
 DEEPEST_JSON = 64  # levels: far beyond any metadata, far below the interpreter's recursion limit
 LARGEST_ID = 2**63 - 1
@@ -177,7 +177,7 @@ def as_uid(value: object) -> uuid.UUID | None:
 
 def listed(values: Iterable[object], shown: int = 10) -> str:
     """The first values, and how many more there are."""
-    texts = [str(value) for value in values]
+    texts = [clipped(str(value)) for value in values]
     more = f", … and {len(texts) - shown} more" if len(texts) > shown else ""
     return ", ".join(texts[:shown]) + more
 

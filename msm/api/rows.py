@@ -5,12 +5,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
 from django.core.exceptions import FieldError, ValidationError
-from django.db import models
+from django.db import DataError, models
 from pydantic import BaseModel, ConfigDict
 
 from markets.exceptions import InvalidInput, NotFound
 from markets.services import deletion
-from markets.services.values import as_uid
+from markets.services.values import as_uid, check_storable
 from msm.runtime import attached
 
 DEFAULT_LIMIT = 500
@@ -39,14 +39,14 @@ class Row(BaseModel):
     @classmethod
     def get_by_unique_identifier(cls, unique_identifier: str) -> Self | None:
         """The row with this exact identifier, None when there is none. Raises InvalidInput where rows have none."""
-        found = cls._identified_rows().filter(unique_identifier=unique_identifier).first()
+        found = cls._identified_rows().filter(unique_identifier=_storable(unique_identifier)).first()
         return cls._of(found) if found is not None else None
 
     @classmethod
     def get_many_by_unique_identifier(cls, unique_identifiers: Iterable[str]) -> dict[str, Self]:
         """Identifier → row, of those that exist; one query."""
         rows = cls._identified_rows()
-        wanted = {text.strip() for text in _values(unique_identifiers, "unique_identifiers")} - {""}
+        wanted = {_storable(text).strip() for text in _values(unique_identifiers, "unique_identifiers")} - {""}
         if not wanted:
             return {}
         rows = rows.filter(unique_identifier__in=wanted)
@@ -64,7 +64,7 @@ class Row(BaseModel):
         if limit < 1 or offset < 0:
             raise InvalidInput(f"limit={limit}, offset={offset}: the limit is at least 1, the offset at least 0.")
         rows = cls._rows()
-        order = list(cls.__model__._meta.ordering)
+        order = list(cls.__model__._meta.ordering or ())
         if order_by is not None:
             name = order_by.removeprefix("-")
             order = [order_by.replace(name, cls._field(name))]
@@ -81,7 +81,7 @@ class Row(BaseModel):
             return [cls._of(row) for row in rows.order_by(*order, "pk")[offset : offset + limit]]
         except InvalidInput:
             raise
-        except (FieldError, ValidationError, ValueError, TypeError) as error:
+        except (FieldError, ValidationError, ValueError, TypeError, DataError) as error:
             raise InvalidInput(f"{cls.__name__}.filter: {error}") from error
 
     @classmethod
@@ -138,7 +138,7 @@ class Row(BaseModel):
 
     @classmethod
     def _field(cls, name: str) -> str:
-        known = {field.name: field.name for field in cls.__model__._meta.concrete_fields} | cls.__lookups__
+        known = {**{field.name: field.name for field in cls.__model__._meta.concrete_fields}, **cls.__lookups__}
         if name not in known:
             listed = ", ".join(sorted(known.keys() - {"id"}))
             raise InvalidInput(f"{cls.__name__} has no field {name!r}. It has {listed}.", field=name)
@@ -160,3 +160,11 @@ def _values(value: Any, name: str) -> list[Any]:
     if value is None or isinstance(value, str | bytes):
         raise InvalidInput(f"{name}={value!r} must be a list of values.", field=name)
     return list(value)
+
+
+def _storable(text: Any) -> str:
+    """An identifier to look for. Raises InvalidInput for what no row can have."""
+    if not isinstance(text, str):
+        raise InvalidInput(f"unique_identifier={text!r} must be text.", field="unique_identifier")
+    check_storable(text, field="unique_identifier")
+    return text

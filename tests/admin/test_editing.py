@@ -8,7 +8,7 @@ from django.core.exceptions import PermissionDenied
 from django.test import Client
 from django.urls import reverse
 
-from markets.models import AccessToken, Asset, AssetCategory, Calendar, OpenFigiDetails
+from markets.models import AccessToken, Asset, AssetCategory, AssetType, Calendar, OpenFigiDetails
 from markets.services import access
 from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight
 from tests.admin import rows
@@ -195,3 +195,20 @@ def test_only_a_superuser_makes_a_token_for_somebody_else(boss: Client) -> None:
     )
     assert "must expire in the future" in late.content.decode()
     assert AccessToken.objects.count() == 1
+
+
+@pytest.mark.parametrize("key", ["Currency Spot", " currency_SPOT "])
+def test_the_key_of_an_asset_type_is_normalised(boss: Client, key: str) -> None:
+    response = boss.post(reverse("admin:markets_assettype_add"), {"asset_type": key, "display_name": "Spot"})
+    assert response.status_code == 302, response.content
+    assert AssetType.objects.values_list("asset_type", "display_name").get() == ("currency_spot", "Spot")
+
+
+def test_an_asset_type_that_exists_is_not_overwritten_by_adding_it(boss: Client) -> None:
+    AssetType.objects.create(asset_type="currency_spot", display_name="As it was")
+    response = boss.post(
+        reverse("admin:markets_assettype_add"), {"asset_type": "Currency Spot", "display_name": "Other"}
+    )
+    assert response.status_code == 200
+    assert "already exists" in response.content.decode()
+    assert AssetType.objects.values_list("asset_type", "display_name").get() == ("currency_spot", "As it was")

@@ -65,7 +65,7 @@ def test_the_fields_of_related_rows_are_conditions() -> None:
 
 
 def test_a_condition_that_is_no_uid_is_refused() -> None:
-    with pytest.raises(InvalidInput, match=r"AssetCategoryMembership\.filter: .x. is not a valid UUID"):
+    with pytest.raises(InvalidInput, match=r"AssetCategoryMembership\.filter: .*x. is not a valid UUID"):
         AssetCategoryMembership.filter(category_uid="x")
 
 

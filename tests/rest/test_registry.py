@@ -7,7 +7,17 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from markets.models import Asset, AssetCategory, AssetType, Calendar, CalendarSession, Job, JobStatus, RunStatus
+from markets.models import (
+    Asset,
+    AssetCategory,
+    AssetType,
+    Calendar,
+    CalendarSession,
+    Job,
+    JobStatus,
+    NodeRun,
+    RunStatus,
+)
 from portfolios.models import Portfolio
 from tests import factories
 from tests.rest.base import LISTS, READS, ROOT, ROUTES, Route, World, call, is_error, stored
@@ -385,14 +395,40 @@ def test_data_node_detail_and_statistics(world: World, viewer: APIClient) -> Non
     ]
 
 
+def test_the_etag_of_a_data_node_covers_its_latest_run_and_what_it_reads(viewer: APIClient) -> None:
+    update, source = factories.node_update(), factories.node_update()
+    path = f"{ROOT}data-node/{update.uid}/"
+    seen = [viewer.get(path).headers["ETag"]]
+    run = factories.node_run(update, status=RunStatus.RUNNING, finished_at=None)
+    seen.append(viewer.get(path).headers["ETag"])
+    NodeRun.objects.filter(pk=run.pk).update(status=RunStatus.SUCCEEDED, finished_at=run.started_at)
+    seen.append(viewer.get(path).headers["ETag"])
+    update.dependencies.add(source)
+    seen.append(viewer.get(path).headers["ETag"])
+    assert len(set(seen)) == 4
+    assert viewer.get(path).headers["ETag"] == seen[-1], "nothing changed"
+
+
+def test_a_data_node_with_many_dependencies_takes_no_more_queries(
+    admin: APIClient, django_assert_max_num_queries: Any
+) -> None:
+    update = factories.node_update()
+    update.dependencies.set([factories.node_update() for _ in range(20)])
+    with django_assert_max_num_queries(8):
+        body = admin.get(f"{ROOT}data-node/{update.uid}/").json()
+    assert len({row["identifier"] for row in body["dependencies"]}) == 20
+
+
 def test_an_identifier_that_several_nodes_write_is_read_but_not_run(admin: APIClient) -> None:
     one = factories.node_update()
     two = factories.node_update(storage=one.storage)
     path = f"{ROOT}data-node/{one.storage.identifier}/"
     assert admin.get(f"{path}data/").status_code == 200
     assert admin.get(f"{path}statistics/").status_code == 200
-    for response in (admin.get(path), send(admin, "post", f"data-node/{one.storage.identifier}/run/")):
-        assert response.status_code == 404
+    run = send(admin, "post", f"data-node/{one.storage.identifier}/run/")
+    for response in (admin.get(path), admin.get(f"{path}runs/"), run):
+        assert response.status_code == 409
+        assert first_error(response) == ("conflict", None)
         detail = response.json()["errors"][0]["detail"]
         assert one.update_hash in detail
         assert two.update_hash in detail

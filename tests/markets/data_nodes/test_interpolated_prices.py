@@ -188,7 +188,7 @@ def test_rule_limit_calendar_and_source_choose_the_table_and_assets_do_not():
         ({"maximum_fill_sessions": 4}, True),
         ({"calendar_identifier": "XNYS"}, True),
         ({"asset_list": ["A"]}, False),
-        ({"dataset": "renamed"}, False),
+        ({"dataset": "renamed"}, True),  # two names for one table would rename it back and forth
     ):
         other = InterpolatedPrices(configuration.model_copy(update=change), node.source)
         assert (other.storage_hash != node.storage_hash) == moves, change
