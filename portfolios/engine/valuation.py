@@ -334,14 +334,16 @@ def turnover_basis_of(basis: str | None, between: str) -> TurnoverBasis:
     """
     if basis is None:
         return "drifted" if between == "drift" else "target"
-    if basis != "target" and basis != "drifted":
+    if basis == "drifted":
+        return "drifted"
+    if basis != "target":
         raise ValueError(f'turnover_basis must be "target" or "drifted", not {basis!r}.')
-    if between == "drift" and basis == "target":
+    if between == "drift":
         raise ValueError(
             'turnover_basis="target" would count the drift of every row as a trade: with '
             'weights_between_rebalances="drift" choose "drifted".'
         )
-    return basis
+    return "target"
 
 
 def _check_options(fee: float, missing_price: str, start_when: str) -> None:

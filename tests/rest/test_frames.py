@@ -285,8 +285,8 @@ def test_values(valued: World, viewer: APIClient) -> None:
 
 def test_statistics(valued: World, viewer: APIClient) -> None:
     body = viewer.get(ROOT + valued.fill("portfolio/{portfolio}/statistics/")).json()
-    # The calendar has two sessions within four days.
-    assert body["sessions_a_year"] == pytest.approx(2 / 4 * 365.2425, rel=1e-15)
+    # The calendar has two sessions within its horizon of 365 days.
+    assert body["sessions_a_year"] == pytest.approx(2 / 365 * 365.2425, rel=1e-15)
     assert body["number_of_periods"] == 3
     assert body["total_return"] == pytest.approx(0.2, rel=1e-12)
     assert body["annualised_return"] == pytest.approx(1.2 ** (body["sessions_a_year"] / 3) - 1, rel=1e-12)

@@ -445,8 +445,10 @@ def test_run_a_node(world: World, analyst: APIClient) -> None:
     assert job.requested_by is not None
     assert body["requested_by"] == job.requested_by.username
     assert response.headers["Location"].endswith(f"/api/v1/job/{job.uid}/")
-    again = send(analyst, "post", world.fill("data-node/{identifier}/run/"))
+    again = send(analyst, "post", world.fill("data-node/{identifier}/run/"), {"update_tree": False})
     assert again.json()["uid"] == body["uid"]
+    # and a run with its dependencies is another job
+    assert send(analyst, "post", world.fill("data-node/{identifier}/run/")).json()["uid"] != body["uid"]
 
 
 def test_a_class_that_is_not_registered_cannot_run(admin: APIClient) -> None:
@@ -501,11 +503,10 @@ def test_portfolios(analyst: APIClient) -> None:
         refused = send(analyst, "patch", path, change)
         assert first_error(refused) == ("conflict", None)
         assert next(iter(change)) in refused.json()["errors"][0]["detail"]
-    kept = send(analyst, "patch", path, {"display_name": "Mine", "calendar_uid": None, "commission_fee": "0.5"})
+    kept = send(analyst, "patch", path, {"display_name": "Mine", "commission_fee": "0.5"})
     assert kept.status_code == 200
-    assert (kept.json()["display_name"], kept.json()["calendar_uid"], kept.json()["calendar_name"]) == (
-        "Mine",
-        None,
-        None,
-    )
+    assert (kept.json()["display_name"], kept.json()["calendar_uid"]) == ("Mine", str(calendar.uid))
+    # and the calendar is fixed with them: the figures are annualised by it
+    refused = send(analyst, "patch", path, {"calendar_uid": None})
+    assert (refused.status_code, first_error(refused)) == (409, ("conflict", None))
     assert send(analyst, "post", "portfolio/", {"unique_identifier": "p"}).status_code == 409
