@@ -67,15 +67,16 @@ class Row(BaseModel):
         for name, value in conditions.items():
             field, operator = cls._condition(name)
             if operator == "exact" and value is None:
-                operator, value = "isnull", True
-            elif operator == "icontains" and value in (None, ""):
+                rows = rows.filter(**{f"{field}__isnull": True})
                 continue
-            elif operator == "in":
+            if operator == "icontains" and value in (None, ""):
+                continue
+            if operator == "in":
                 value = list(value)
             rows = rows.filter(**{f"{field}__{operator}": cls._filter_value(field, value)})
         if order_by is not None:
-            cls._field(order_by.removeprefix("-"))
-            rows = rows.order_by(order_by, "pk")
+            field = cls._field(order_by.removeprefix("-"))
+            rows = rows.order_by(f"-{field}" if order_by.startswith("-") else field, "pk")
         try:
             return [cls._of(row) for row in rows[offset : offset + limit]]
         except (FieldError, ValidationError, ValueError, TypeError) as error:
