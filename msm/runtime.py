@@ -25,6 +25,13 @@ SELECTABLE = {
     "Calendar": "markets.Calendar",
     "CalendarSession": "markets.CalendarSession",
     "Portfolio": "portfolios.Portfolio",
+    "AccountGroup": "portfolios.AccountGroup",
+    "Account": "portfolios.Account",
+    "AccountAllocationModel": "portfolios.AccountAllocationModel",
+    "AccountTargetAllocation": "portfolios.AccountTargetAllocation",
+    "PositionSet": "portfolios.PositionSet",
+    "AccountHoldingsSet": "portfolios.AccountHoldingsSet",
+    "VirtualFund": "portfolios.VirtualFund",
 }
 ALIASES = {"OpenFigiDetails": "OpenFigiAssetDetails"}
 MANAGEMENT_MODES = ("platform_managed", "external_registered")

@@ -313,6 +313,47 @@ UNFOLD = {
                 ],
             },
             {
+                "title": "Accounts",
+                "separator": True,
+                "items": [
+                    {
+                        "title": "Accounts",
+                        "icon": "account_balance",
+                        "link": reverse_lazy("admin:portfolios_account_changelist"),
+                    },
+                    {
+                        "title": "Account groups",
+                        "icon": "groups",
+                        "link": reverse_lazy("admin:portfolios_accountgroup_changelist"),
+                    },
+                    {
+                        "title": "Allocation models",
+                        "icon": "schema",
+                        "link": reverse_lazy("admin:portfolios_accountallocationmodel_changelist"),
+                    },
+                    {
+                        "title": "Target allocations",
+                        "icon": "target",
+                        "link": reverse_lazy("admin:portfolios_accounttargetallocation_changelist"),
+                    },
+                    {
+                        "title": "Position sets",
+                        "icon": "checklist",
+                        "link": reverse_lazy("admin:portfolios_positionset_changelist"),
+                    },
+                    {
+                        "title": "Holdings sets",
+                        "icon": "inventory_2",
+                        "link": reverse_lazy("admin:portfolios_accountholdingsset_changelist"),
+                    },
+                    {
+                        "title": "Virtual funds",
+                        "icon": "savings",
+                        "link": reverse_lazy("admin:portfolios_virtualfund_changelist"),
+                    },
+                ],
+            },
+            {
                 "title": "Administration",
                 "separator": True,
                 "items": [

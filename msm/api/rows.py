@@ -72,10 +72,11 @@ class Row(BaseModel):
             for name, value in conditions.items():
                 field, operator = cls._condition(name)
                 if operator == "exact" and value is None:
-                    operator, value = "isnull", True
-                elif operator == "icontains" and value in (None, ""):
+                    rows = rows.filter(**{f"{field}__isnull": True})
                     continue
-                elif operator == "in":
+                if operator == "icontains" and value in (None, ""):
+                    continue
+                if operator == "in":
                     value = _values(value, name)
                 rows = rows.filter(**{f"{field}__{operator}": cls._filter_value(field, value)})
             return [cls._of(row) for row in rows.order_by(*order, "pk")[offset : offset + limit]]
