@@ -395,6 +395,23 @@ def test_two_callers_in_opposite_order_do_not_deadlock() -> None:
 
 
 @pytest.mark.django_db(transaction=True)
+def test_a_bulk_call_and_single_rows_do_not_deadlock() -> None:
+    names = [f"ASSET-{number:04d}" for number in range(300)]
+
+    def bulk() -> None:
+        for turn in range(3):
+            bulk_upsert_assets([{"unique_identifier": name, "asset_type": f"kind{turn}"} for name in names])
+
+    def single() -> None:
+        for number, name in enumerate(reversed(names)):
+            assets.upsert_asset(unique_identifier=name, asset_type=f"kind{number % 5}")
+
+    assert _run_together(bulk, single) == []
+    assert Asset.objects.count() == 300
+    assert AssetType.objects.count() == 5
+
+
+@pytest.mark.django_db(transaction=True)
 def test_what_a_row_omits_is_not_lost_when_another_caller_writes_it() -> None:
     """The other caller's row is uncommitted, so that the merge proposes a new one and meets it as a conflict."""
     inserted, merged = threading.Event(), threading.Event()
