@@ -1,6 +1,7 @@
 """The errors of MSM. Each message says what was wrong, which value, and what to do next."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 LONGEST_SHOWN = 80  # characters of one value in a message: whoever pasted a whole file knows it by its beginning
 
@@ -48,6 +49,32 @@ class UnknownIdentifiers(InvalidInput):
     def __init__(self, identifiers: Iterable[str], *, remedy: str = "Register them first.") -> None:
         self.identifiers = sorted(set(identifiers))
         super().__init__(f"{named(self.identifiers, 'identifier')} not registered as assets. {remedy}")
+
+
+@dataclass(frozen=True)
+class Rejection:
+    """A fault of one row of a bulk call, by its position in the input; `field` is None when it is the row's."""
+
+    row: int
+    field: str | None
+    reason: str
+
+
+class RejectedRows(InvalidInput):
+    """Rows of a bulk call are wrong and the caller did not ask to skip them; `rejections` has every fault."""
+
+    code = "rejected_rows"
+
+    def __init__(self, rejections: Sequence[Rejection], *, rows: int, noun: str, shown: int = 5) -> None:
+        self.rejections = list(rejections)
+        number = len({fault.row for fault in self.rejections})
+        faults = " ".join(f"Row {fault.row}: {fault.reason}" for fault in self.rejections[:shown])
+        more = f" … and {len(self.rejections) - shown} more faults." if len(self.rejections) > shown else ""
+        super().__init__(
+            f"{number} of {rows} {noun} rows are refused, and nothing was written. {faults}{more} Mend them, or write "
+            'the others with on_error="skip".',
+            field=self.rejections[0].field,
+        )
 
 
 class FrameError(InvalidInput):

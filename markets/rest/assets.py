@@ -10,7 +10,8 @@ from rest_framework.response import Response
 
 from markets.models import Asset, OpenFigiDetails
 from markets.rest import parameters
-from markets.rest.base import IF_MATCH, UID, WritableViewSet
+from markets.rest.base import IF_MATCH, UID
+from markets.rest.bulk import BulkUpsertViewSet, describe_bulk
 from markets.rest.filters import (
     Flag,
     Ordering,
@@ -24,6 +25,7 @@ from markets.rest.filters import (
 )
 from markets.rest.serializers import RegistrySerializer
 from markets.services import assets, deletion
+from markets.services.bulk import BulkOutcome, OnError
 
 FORCE = "markets.force_delete_public_asset"
 
@@ -51,6 +53,21 @@ class AssetSerializer(RegistrySerializer):
         ]
 
 
+class OpenFigiDetailsRowSerializer(RegistrySerializer):
+    class Meta:
+        model = OpenFigiDetails
+        fields = OpenFigiDetailsSerializer.Meta.fields
+        read_only_fields = ["updated_at"]
+
+
+class AssetRowSerializer(AssetSerializer):
+    """A row of the bulk upsert, where the details can be given, too."""
+
+    openfigi_details = OpenFigiDetailsRowSerializer(
+        required=False, allow_null=True, help_text="Its fields may also stand beside the asset's own."
+    )
+
+
 class AssetFilters(RegistryFilters):
     unique_identifier = identifier_filters()["unique_identifier"]
     unique_identifier__in = identifier_filters()["unique_identifier__in"]
@@ -70,15 +87,21 @@ class AssetFilters(RegistryFilters):
     ordering = Ordering(fields=["unique_identifier", "asset_type", "created_at", "updated_at"])
 
 
-class AssetViewSet(WritableViewSet):
+@describe_bulk("asset")
+class AssetViewSet(BulkUpsertViewSet):
     queryset = Asset.objects.select_related("openfigi_details")
     serializer_class = AssetSerializer
+    bulk_row_serializer = AssetRowSerializer
     filterset_class = AssetFilters
     row_name = "asset"
-    query_parameters = {"destroy": ("force",)}
+    query_parameters = {"destroy": ("force",), "bulk_upsert": ("on_error",)}
+    action_permissions = {"bulk_upsert": ("markets.add_asset", "markets.change_asset")}
 
     def perform_creation(self, values: dict[str, Any]) -> Asset:
         return assets.create_asset(**values)
+
+    def perform_bulk_upsert(self, rows: list[Any], on_error: OnError) -> BulkOutcome:
+        return assets.bulk_upsert_assets(rows, on_error=on_error)
 
     def perform_change(self, row: Asset, values: dict[str, Any]) -> Asset:
         return assets.update_asset(row, **values)

@@ -1,14 +1,18 @@
 """Calendars: their horizon, and their sessions made from a market's rules."""
 
 import datetime as dt
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
 from django.utils import timezone as clock
+from psycopg import sql
 
 from markets.exceptions import Conflict, InvalidInput, NotFound
 from markets.models import Calendar, CalendarSession
+from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
+from markets.services.bulk_stage import STAGE, Entity, Stage, by_name
 from markets.services.market_calendars import SOURCE, MarketSession, is_time_zone, market_schedule
 from markets.services.stored import insert_or_lock, locked
 from markets.services.values import (
@@ -134,10 +138,7 @@ def update_calendar(calendar: Calendar, **fields: Any) -> Calendar:
     _check_horizon(first, last)
     outside = list(calendar.sessions.exclude(local_date__range=(first, last)).values_list("local_date", flat=True)[:1])
     if outside:
-        raise Conflict(
-            f"{calendar} has a session on {outside[0]}, outside of {first} to {last}. Delete it first, or make the "
-            "calendar anew from its market."
-        )
+        raise Conflict(_session_outside(calendar.unique_identifier, outside[0], first, last))
     return _change(calendar, cleaned)
 
 
@@ -254,7 +255,18 @@ def _refuse_second_primary(calendar: Calendar, label: str, days: list[dt.date]) 
 
 def _check_horizon(first: dt.date, last: dt.date) -> None:
     if last < first:
-        raise InvalidInput(f"valid_to={last} is before valid_from={first}. Swap them.", field="valid_to")
+        raise InvalidInput(_horizon_reversed(first, last), field="valid_to")
+
+
+def _horizon_reversed(first: dt.date, last: dt.date) -> str:
+    return f"valid_to={last} is before valid_from={first}. Swap them."
+
+
+def _session_outside(calendar: str, day: dt.date, first: dt.date, last: dt.date) -> str:
+    return (
+        f"{calendar} has a session on {day}, outside of {first} to {last}. Delete it first, or make the calendar anew "
+        "from its market."
+    )
 
 
 def _cleaned(**fields: Any) -> dict[str, Any]:
@@ -296,3 +308,56 @@ def _change(calendar: Calendar, fields: dict[str, Any]) -> Calendar:
 def _touch(calendar: Calendar) -> None:
     calendar.updated_at = clock.now()
     Calendar.objects.filter(pk=calendar.pk).update(updated_at=calendar.updated_at)
+
+
+def bulk_upsert_calendars(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
+    """Many calendars at once, by `unique_identifier`; their sessions stay. See `markets.services.bulk`."""
+    return bulk_upsert(CALENDARS, rows, on_error=on_error)
+
+
+def _bad_horizons(stage: Stage) -> Iterator[tuple[int, str, str]]:
+    """Rows whose horizon, given or stored, ends before it begins or leaves a stored session outside.
+
+    The stored calendars are locked, in the order of their keys, so that no session is added meanwhile.
+    """
+    table = sql.Identifier(Calendar._meta.db_table)
+    stage.rows(
+        sql.SQL(
+            "SELECT c.id FROM {} AS c WHERE c.unique_identifier IN (SELECT unique_identifier FROM {}) "
+            "ORDER BY c.unique_identifier FOR UPDATE"
+        ).format(table, STAGE)
+    )
+    rows = stage.rows(
+        sql.SQL(
+            "WITH wanted AS (SELECT s.position, s.unique_identifier, e.id, "
+            "coalesce(s.valid_from, e.valid_from) AS first, coalesce(s.valid_to, e.valid_to) AS last "
+            "FROM {} AS s LEFT JOIN {} AS e ON e.unique_identifier = s.unique_identifier) "
+            "SELECT w.*, (SELECT min(c.local_date) FROM {} AS c WHERE c.calendar_id = w.id "
+            "AND c.local_date NOT BETWEEN w.first AND w.last) FROM wanted AS w"
+        ).format(STAGE, table, sql.Identifier(CalendarSession._meta.db_table))
+    )
+    for position, identifier, _, first, last, outside in rows:
+        if first is not None and last is not None and last < first:
+            yield position, "valid_to", _horizon_reversed(first, last)
+        elif outside is not None:
+            bound = "valid_from" if outside < first else "valid_to"
+            yield position, bound, _session_outside(identifier, outside, first, last)
+
+
+CALENDARS = Entity(
+    noun="calendar",
+    model=Calendar,
+    key="unique_identifier",
+    clean_key=clean_identifier,
+    clean=by_name(
+        _cleaned,
+        (
+            *("display_name", "calendar_type", "timezone", "source", "source_identifier", "valid_from", "valid_to"),
+            "metadata_json",
+        ),
+    ),
+    defaults={"calendar_type": lambda key: "TRADING", "timezone": lambda key: "UTC"},
+    read_only={name: name for name in ("uid", "id", "created_at", "updated_at")},
+    required=("display_name", "valid_from", "valid_to"),
+    checks=(_bad_horizons,),
+)

@@ -12,6 +12,8 @@ from django.utils import timezone
 
 from markets.exceptions import Conflict, InvalidInput, UnknownIdentifiers
 from markets.models import Asset, AssetCategory, AssetCategoryMembership
+from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
+from markets.services.bulk_stage import Entity, by_name
 from markets.services.stored import insert_or_lock, locked
 from markets.services.values import (
     LARGEST_ID,
@@ -238,3 +240,19 @@ def _change(category: AssetCategory, fields: dict[str, Any]) -> AssetCategory:
 def members_of(category: AssetCategory) -> Sequence[Asset]:
     """All members, in the order of their identifiers."""
     return list(Asset.objects.filter(category_memberships__category=category))
+
+
+def bulk_upsert_categories(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
+    """Many categories at once, by `unique_identifier`; their members stay. See `markets.services.bulk`."""
+    return bulk_upsert(CATEGORIES, rows, on_error=on_error)
+
+
+CATEGORIES = Entity(
+    noun="asset category",
+    model=AssetCategory,
+    key="unique_identifier",
+    clean_key=clean_identifier,
+    clean=by_name(_cleaned, ("display_name", "description", "metadata_json")),
+    defaults={"display_name": lambda key: key},
+    read_only={name: name for name in ("uid", "id", "created_at", "updated_at")},
+)

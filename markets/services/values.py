@@ -163,6 +163,13 @@ def clean_instant(value: object, *, field: str) -> dt.datetime:
         raise InvalidInput(f"{field}={value.isoformat()} is beyond the calendar's years.", field=field) from None
 
 
+def cannot_be_changed(field: str, stored: object = UNSET) -> str:
+    """Why a read-only field is refused; with what is stored, when there is a row."""
+    if stored is UNSET:
+        return f"{field} cannot be changed. Leave it out."
+    return f"{field} cannot be changed. Leave it out, or send it as it is: {str(stored)[:100]}."
+
+
 def as_uid(value: object) -> uuid.UUID | None:
     """The uid that a value is or spells in the usual form, else None."""
     if isinstance(value, uuid.UUID):

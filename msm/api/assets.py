@@ -14,6 +14,7 @@ from markets.models import AssetCategoryMembership as MembershipModel
 from markets.models import AssetType as AssetTypeModel
 from markets.models import OpenFigiDetails as OpenFigiDetailsModel
 from markets.services import asset_types, assets, categories
+from markets.services.bulk import BulkOutcome, OnError
 from markets.services.values import UNSET, normalise_type_key
 from msm.api.rows import Row
 from msm.runtime import attached
@@ -43,6 +44,10 @@ class AssetType(Row):
             asset_type=asset_type, display_name=display_name, description=description, metadata_json=metadata_json
         )
         return cls._of(saved.row)
+
+    @classmethod
+    def _bulk_upsert(cls, rows: Any, *, on_error: OnError) -> BulkOutcome:
+        return asset_types.bulk_upsert_asset_types(rows, on_error=on_error)
 
     @classmethod
     def _delete(cls, row: Any) -> None:
@@ -98,6 +103,10 @@ class Asset(Row):
         return cls._of(
             assets.update_asset(row, asset_type=asset_type, is_custom_by_organization=is_custom_by_organization)
         )
+
+    @classmethod
+    def _bulk_upsert(cls, rows: Any, *, on_error: OnError) -> BulkOutcome:
+        return assets.bulk_upsert_assets(rows, on_error=on_error)
 
     @classmethod
     def _delete(cls, row: Any) -> None:
@@ -203,6 +212,10 @@ class AssetCategory(Row):
             metadata_json=metadata_json,
         )
         return cls._of(saved.row)
+
+    @classmethod
+    def _bulk_upsert(cls, rows: Any, *, on_error: OnError) -> BulkOutcome:
+        return categories.bulk_upsert_categories(rows, on_error=on_error)
 
     @classmethod
     def get_or_create(cls, *, display_name: str, unique_identifier: str, description: str | None = None) -> Self:

@@ -7,6 +7,7 @@ from typing import Any, Self
 from markets.models import Calendar as CalendarModel
 from markets.models import CalendarSession as CalendarSessionModel
 from markets.services import calendars
+from markets.services.bulk import BulkOutcome, OnError
 from markets.services.values import UNSET
 from msm.api.rows import Row
 from msm.runtime import attached
@@ -76,6 +77,10 @@ class Calendar(Row):
             metadata_json=metadata_json,
         )
         return cls._of(made.calendar)
+
+    @classmethod
+    def _bulk_upsert(cls, rows: Any, *, on_error: OnError) -> BulkOutcome:
+        return calendars.bulk_upsert_calendars(rows, on_error=on_error)
 
     def sessions(self, start: dt.date | None = None, end: dt.date | None = None) -> list[CalendarSession]:
         """The stored sessions between two local dates, both inclusive."""

@@ -42,7 +42,7 @@ class Route:
     path: str
     needs: tuple[str, ...]
     status: int = 200
-    body: dict[str, Any] | None = None
+    body: dict[str, Any] | list[dict[str, Any]] | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -158,6 +158,20 @@ ROUTES = [
         "markets.assetcategory",
         {"display_name": "New", "assets": ["{asset}"]},
         {"display_name": "Renamed", "assets": []},
+    ),
+    Route(
+        "put",
+        "asset/",
+        ("markets.add_asset", "markets.change_asset"),
+        200,
+        [{"unique_identifier": "BULK", "asset_type": "bond", "openfigi_details": {"ticker": "T"}}],
+    ),
+    Route(
+        "put",
+        "asset-type/",
+        ("markets.add_assettype", "markets.change_assettype"),
+        200,
+        [{"asset_type": "bulk", "display_name": "Bulk"}],
     ),
     Route(
         "post",
