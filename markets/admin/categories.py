@@ -76,7 +76,7 @@ class AssetCategoryAdmin(ServiceAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AssetCategory]:
-        return super().get_queryset(request).annotate(number_of_members=Count("memberships"))
+        return super().get_queryset(request).annotate(number_of_members=Count("memberships")).order_by("unique_identifier")
 
     def get_readonly_fields(self, request: HttpRequest, obj: AssetCategory | None = None) -> tuple[str, ...]:
         return ("unique_identifier",) if obj else ()
