@@ -1,4 +1,4 @@
-"""Reads spells of membership from a CSV or Parquet file: name, first day, first day no more; every wrong row is named."""
+"""Reads spells of membership from a CSV or Parquet file: who, from which day, to which; every wrong row is named."""
 
 import csv
 import datetime as dt

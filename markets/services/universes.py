@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from django.db import transaction
 
@@ -72,9 +73,7 @@ class _Spell:
 
 
 @transaction.atomic
-def register_spells(
-    category: AssetCategory, spells: Iterable[tuple[Member, Moment, Moment | None]]
-) -> SpellChange:
+def register_spells(category: AssetCategory, spells: Iterable[tuple[Member, Moment, Moment | None]]) -> SpellChange:
     """Give each named asset exactly these spells, (asset, valid_from, valid_to) each; other assets keep theirs.
 
     A spell holds from `valid_from`, included, to `valid_to`, excluded; None is open. A date is its first instant in
@@ -145,7 +144,6 @@ def _write(category: AssetCategory, spells: Sequence[_Spell]) -> SpellChange:
     }
     removed = [row.pk for key, row in stored.items() if key not in wanted]
     changed = []
-    now = None
     for key in stored.keys() & wanted.keys():
         row = stored[key]
         if row.valid_to != wanted[key].valid_to:
@@ -161,9 +159,8 @@ def _write(category: AssetCategory, spells: Sequence[_Spell]) -> SpellChange:
     AssetCategoryMembership.objects.filter(pk__in=removed).delete()
     if removed or changed or new:
         touch(category)
-        now = category.updated_at
     for row in changed:
-        row.updated_at = now
+        row.updated_at = category.updated_at
     AssetCategoryMembership.objects.bulk_update(changed, ["valid_to", "updated_at"], batch_size=1_000)
     AssetCategoryMembership.objects.bulk_create(new, batch_size=5_000)
     kept = len(stored) - len(removed) - len(changed)
@@ -230,14 +227,13 @@ def _dated(asset_id: int, row: FileSpell) -> _Spell:
     return _Spell(asset_id, _midnight(row.start), end, f"line {row.line}: {row.name}")
 
 
-def _instant(value: object, field: str) -> dt.datetime:
+def _instant(value: Any, field: str) -> dt.datetime:
     if isinstance(value, str) and len(value) != 10:
         try:
             value = dt.datetime.fromisoformat(value)
         except ValueError:
             raise InvalidInput(
-                f"{field}={value[:40]!r} is neither a date nor a time. Write it as 2026-01-31 or "
-                "2026-01-31T21:00:00Z.",
+                f"{field}={value[:40]!r} is neither a date nor a time. Write it as 2026-01-31 or 2026-01-31T21:00:00Z.",
                 field="spells",
             ) from None
     if isinstance(value, dt.datetime):

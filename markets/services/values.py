@@ -176,7 +176,7 @@ def clean_as_of(value: object, *, field: str = "as_of") -> dt.datetime | None:
             value = dt.datetime.fromisoformat(value)
         except ValueError:
             raise InvalidInput(
-                f"{field}={_shown(value)} is neither a date nor a time. Write it as 2026-01-31 or 2026-01-31T21:00:00Z.",
+                f"{field}={_shown(value)} is neither a date nor a time. Write 2026-01-31 or 2026-01-31T21:00:00Z.",
                 field=field,
             ) from None
     if isinstance(value, dt.datetime):
