@@ -26,7 +26,7 @@ from markets.admin.tables import Column, Table
 from markets.data_nodes.reads import read_frame
 from markets.exceptions import InvalidInput
 from markets.figures.prices import price_figure
-from markets.models import Asset, AssetCategory, AssetType, OpenFigiDetails, StorageNode, UpdateStatistic
+from markets.models import Asset, AssetCategory, AssetType, OpenFigiDetails, StorageNode, UpdateStatistic, holds_at
 from markets.services import asset_types, assets
 from markets.services.values import normalise_type_key
 
@@ -97,7 +97,9 @@ class CategoryFilter(ListedFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Asset]) -> QuerySet[Asset]:
         if not self.value():
             return queryset
-        return queryset.filter(category_memberships__category__unique_identifier=self.value())
+        return queryset.filter(
+            holds_at(prefix="category_memberships__"), category_memberships__category__unique_identifier=self.value()
+        )
 
 
 class OpenFigiDetailsInline(StackedInline):
@@ -279,12 +281,18 @@ def _data_tables(statistics: list[UpdateStatistic]) -> Table:
 
 
 def _categories(asset: Asset) -> Table:
-    rows = asset.categories.all()[:100]
+    spells = asset.category_memberships.select_related("category")
+    rows = spells.order_by("category__display_name", "category__unique_identifier", "valid_from")[:100]
     return Table(
         label="Categories",
-        columns=[Column("Category"), Column("Identifier")],
+        columns=[Column("Category"), Column("Identifier"), Column("From (UTC)"), Column("To (UTC)")],
         rows=[
-            (link(reverse("admin:markets_assetcategory_change", args=(row.pk,)), row), row.unique_identifier)
+            (
+                link(reverse("admin:markets_assetcategory_change", args=(row.category_id,)), row.category),
+                row.category.unique_identifier,
+                utc(row.valid_from, zone=False),
+                utc(row.valid_to, zone=False),
+            )
             for row in rows
         ],
         empty=format_html(

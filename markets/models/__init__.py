@@ -4,7 +4,7 @@ from markets.models.access import AccessToken
 from markets.models.assets import Asset, AssetType, OpenFigiDetails
 from markets.models.base import RegistryRow
 from markets.models.calendars import Calendar, CalendarSession
-from markets.models.categories import AssetCategory, AssetCategoryMembership
+from markets.models.categories import AssetCategory, AssetCategoryMembership, holds_at
 from markets.models.data_nodes import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
 from markets.models.jobs import Job, JobMessage, JobStatus
 
@@ -26,4 +26,5 @@ __all__ = [
     "RunStatus",
     "StorageNode",
     "UpdateStatistic",
+    "holds_at",
 ]

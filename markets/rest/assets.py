@@ -3,16 +3,18 @@
 from typing import Any
 
 import django_filters as filters
+from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from markets.models import Asset, OpenFigiDetails
+from markets.models import Asset, AssetCategoryMembership, OpenFigiDetails
 from markets.rest import parameters
 from markets.rest.base import IF_MATCH, UID
 from markets.rest.bulk import BulkUpsertViewSet, describe_bulk
 from markets.rest.filters import (
+    AsOf,
     Flag,
     Ordering,
     RegistryFilters,
@@ -75,7 +77,8 @@ class AssetFilters(RegistryFilters):
     asset_type = TypeKey()
     asset_type__in = TypeKeyIn(field_name="asset_type")
     is_custom_by_organization = Flag()
-    categories__uid = Uid(help_text="Members of this category.")
+    categories__uid = Uid(help_text="Members of this category: now, or at `as_of`.", method="filter_members")
+    as_of = AsOf(help_text="With `categories__uid`: the members at this time; a date is the end of its day (UTC).")
     figi = filters.CharFilter(field_name="openfigi_details__figi")
     figi__in = TextIn(field_name="openfigi_details__figi")
     composite = filters.CharFilter(field_name="openfigi_details__composite")
@@ -85,6 +88,15 @@ class AssetFilters(RegistryFilters):
     ticker__in = TextIn(field_name="openfigi_details__ticker")
     search = SearchFilter("unique_identifier", "openfigi_details__ticker", "openfigi_details__name")
     ordering = Ordering(fields=["unique_identifier", "asset_type", "created_at", "updated_at"])
+
+    def filter_queryset(self, queryset: QuerySet) -> QuerySet:
+        if self.form.cleaned_data.get("as_of") and not self.form.cleaned_data.get("categories__uid"):
+            raise ValidationError({"as_of": "as_of goes with categories__uid. Give both, or leave it out."})
+        return super().filter_queryset(queryset)
+
+    def filter_members(self, queryset: QuerySet, name: str, value: Any) -> QuerySet:
+        memberships = AssetCategoryMembership.objects.filter(category__uid=value)
+        return queryset.filter(pk__in=memberships.at(self.form.cleaned_data.get("as_of")).values("asset"))
 
 
 @describe_bulk("asset")

@@ -170,6 +170,27 @@ def cannot_be_changed(field: str, stored: object = UNSET) -> str:
     return f"{field} cannot be changed. Leave it out, or send it as it is: {str(stored)[:100]}."
 
 
+def clean_as_of(value: object, *, field: str = "as_of") -> dt.datetime | None:
+    """The instant, in UTC, that a point in time names; None stays None.
+
+    A datetime, or text such as 2026-01-31T21:00:00Z, is that instant. A date, or text such as 2026-01-31, is the end of
+    that day in UTC: what began or ended on the day has begun or ended.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) and len(value) != 10:
+        try:
+            value = dt.datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidInput(
+                f"{field}={_shown(value)} is neither a date nor a time. Write 2026-01-31 or 2026-01-31T21:00:00Z.",
+                field=field,
+            ) from None
+    if isinstance(value, dt.datetime):
+        return clean_instant(value, field=field)
+    return dt.datetime.combine(clean_date(value, field=field), dt.time.max, dt.UTC)
+
+
 def as_uid(value: object) -> uuid.UUID | None:
     """The uid that a value is or spells in the usual form, else None."""
     if isinstance(value, uuid.UUID):

@@ -1,5 +1,6 @@
 """Assets, their types, their OpenFIGI details, and the categories that collect them."""
 
+import datetime as dt
 import uuid
 from collections.abc import Iterable
 from typing import Any, Self
@@ -13,7 +14,7 @@ from markets.models import AssetCategory as AssetCategoryModel
 from markets.models import AssetCategoryMembership as MembershipModel
 from markets.models import AssetType as AssetTypeModel
 from markets.models import OpenFigiDetails as OpenFigiDetailsModel
-from markets.services import asset_types, assets, categories
+from markets.services import asset_types, assets, categories, universes
 from markets.services.bulk import BulkOutcome, OnError
 from markets.services.values import UNSET, normalise_type_key
 from msm.api.rows import Row
@@ -163,12 +164,16 @@ class OpenFigiDetails(Row):
 
 
 class AssetCategoryMembership(Row):
+    """One spell of an asset in a category: from `valid_from`, included, to `valid_to`, excluded; None is open."""
+
     __model__ = MembershipModel
     __required_tables__ = ("AssetCategoryMembership",)
     __lookups__ = {"category_uid": "category__uid", "asset_uid": "asset__uid"}
 
     category_uid: uuid.UUID
     asset_uid: uuid.UUID
+    valid_from: dt.datetime
+    valid_to: dt.datetime | None
 
     @classmethod
     def _rows(cls) -> Any:
@@ -177,7 +182,13 @@ class AssetCategoryMembership(Row):
 
     @classmethod
     def _of(cls, row: Any) -> Self:
-        return cls(uid=row.uid, category_uid=row.category.uid, asset_uid=row.asset.uid)
+        return cls(
+            uid=row.uid,
+            category_uid=row.category.uid,
+            asset_uid=row.asset.uid,
+            valid_from=row.valid_from,
+            valid_to=row.valid_to,
+        )
 
     @classmethod
     def _delete(cls, row: Any) -> None:
@@ -230,32 +241,56 @@ class AssetCategory(Row):
     def replace_memberships(
         cls, *, category_uid: uuid.UUID | str, asset_uids: Iterable[uuid.UUID | str]
     ) -> list[AssetCategoryMembership]:
-        """Let the category hold exactly these assets; all or nothing. Returns its memberships."""
+        """Let the category hold exactly these assets from now on; all or nothing. Returns its memberships of now."""
         category = cls._stored(category_uid)
         with transaction.atomic():
             categories.replace_members(category, list(asset_uids))
-            return [AssetCategoryMembership._of(row) for row in category.memberships.select_related("asset")]
+            return [AssetCategoryMembership._of(row) for row in category.memberships.at().select_related("asset")]
 
-    def get_assets(self) -> list[Asset]:
-        """The assets that belong to the category now, by identifier; all of them."""
-        return [Asset._of(row) for row in categories.members_of(self._stored(self.uid))]
+    def get_assets(self, as_of: dt.datetime | dt.date | str | None = None) -> list[Asset]:
+        """The assets that belong to the category, by identifier; all of them.
+
+        Now, or at the instant `as_of`; a date is the end of its day in UTC.
+        """
+        return [Asset._of(row) for row in categories.members_of(self._stored(self.uid), as_of=as_of)]
+
+    def get_memberships(self) -> list[AssetCategoryMembership]:
+        """Every spell of every asset that belongs, belonged or will belong, by asset and time."""
+        rows = self._stored(self.uid).memberships.select_related("asset", "category")
+        return [AssetCategoryMembership._of(row) for row in rows.order_by("asset__unique_identifier", "valid_from")]
+
+    def register_spells(
+        self,
+        spells: Iterable[
+            tuple["Asset | uuid.UUID | str | int", dt.datetime | dt.date | str, dt.datetime | dt.date | str | None]
+        ],
+    ) -> universes.SpellChange:
+        """Write the past: give each named asset exactly these spells, (asset, valid_from, valid_to) each.
+
+        A spell includes its start and excludes its end; None is open; a date is its first instant in UTC. Assets that
+        are not named keep theirs. All or nothing; the same spells again change nothing.
+        """
+        return universes.register_spells(
+            self._stored(self.uid),
+            [(asset.uid if isinstance(asset, Asset) else asset, start, end) for asset, start, end in spells],
+        )
 
     def append_assets(
         self, assets: Iterable["Asset"] | None = None, asset_ids: Iterable[int | uuid.UUID] | None = None
     ) -> None:
-        """Add assets; those that belong already stay. Give `assets` or `asset_ids` (ids or uids)."""
+        """Add assets from now on; those that belong already stay. Give `assets` or `asset_ids` (ids or uids)."""
         categories.append_members(self._stored(self.uid), _one_of(assets, asset_ids))
 
     def remove_assets(
         self, assets: Iterable["Asset"] | None = None, asset_ids: Iterable[int | uuid.UUID] | None = None
     ) -> None:
-        """Remove assets; those that do not belong are ignored."""
+        """Remove assets from now on; those that do not belong are ignored."""
         categories.remove_members(self._stored(self.uid), _one_of(assets, asset_ids))
 
     def update_assets(
         self, assets: Iterable["Asset"] | None = None, asset_ids: Iterable[int | uuid.UUID] | None = None
     ) -> None:
-        """Let the category hold exactly these assets."""
+        """Let the category hold exactly these assets from now on."""
         categories.replace_members(self._stored(self.uid), _one_of(assets, asset_ids))
 
 

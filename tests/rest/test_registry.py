@@ -18,6 +18,7 @@ from markets.models import (
     NodeRun,
     RunStatus,
 )
+from markets.services import categories, universes
 from portfolios.models import Portfolio
 from tests import factories
 from tests.rest.base import LISTS, READS, ROOT, ROUTES, Route, World, call, is_error, stored
@@ -243,7 +244,7 @@ def test_asset_types(analyst: APIClient) -> None:
 
 # --- categories ------------------------------------------------------------------------------------------------------
 def members(category: Any) -> set[str]:
-    return set(AssetCategory.objects.get(uid=category).assets.values_list("unique_identifier", flat=True))
+    return {row.unique_identifier for row in categories.members_of(AssetCategory.objects.get(uid=category))}
 
 
 def test_categories(analyst: APIClient) -> None:
@@ -289,6 +290,84 @@ def test_changing_members_changes_the_etag(analyst: APIClient) -> None:
     assert after != before
     send(analyst, "post", f"{path}append-assets/", {"assets": [str(asset.uid)]})
     assert analyst.get(ROOT + path).headers["ETag"] == after, "nothing changed"
+
+
+def test_members_as_of(analyst: APIClient) -> None:
+    one, two, three = (factories.asset(unique_identifier=name) for name in ("one", "two", "three"))
+    category = factories.category()
+    universes.register_spells(
+        category, [(one, "2020-01-01", "2021-01-01"), (one, "2022-01-01", None), (two, "2020-06-01", None)]
+    )
+
+    def found(query: str) -> list[str]:
+        response = analyst.get(f"{ROOT}asset/?categories__uid={category.uid}{query}")
+        assert response.status_code == 200, response.content
+        return [row["unique_identifier"] for row in response.json()["results"]]
+
+    def number(query: str) -> int:
+        response = analyst.get(f"{ROOT}asset-category/{category.uid}/{query}")
+        assert response.status_code == 200, response.content
+        return response.json()["number_of_assets"]
+
+    expected = {
+        "": ["one", "two"],
+        "2019-12-31": [],
+        "2020-01-01": ["one"],
+        "2019-12-31T23:59:59.999999Z": [],
+        "2020-01-01T00:00:00Z": ["one"],
+        "2020-01-01T01:00:00+01:00": ["one"],
+        "2020-06-01T00:00:00%2B01:00": ["one"],
+        "2020-12-31": ["one", "two"],
+        "2021-01-01": ["two"],
+        "2199-12-31": ["one", "two"],
+    }
+    for instant, names in expected.items():
+        assert found(f"&as_of={instant}" if instant else "") == names, instant
+        assert number(f"?as_of={instant}" if instant else "") == len(names), instant
+    send(analyst, "post", f"asset-category/{category.uid}/remove-assets/", {"assets": [str(two.uid)]})
+    assert (found(""), found("&as_of=2024-01-01"), number(""), number("?as_of=2024-01-01")) == (
+        ["one"],
+        ["one", "two"],
+        1,
+        2,
+    )
+    listed = analyst.get(f"{ROOT}asset-category/?assets__uid={two.uid}").json()
+    assert listed["count"] == 0
+    assert analyst.get(f"{ROOT}asset-category/?assets__uid={one.uid}").json()["results"][0]["number_of_assets"] == 1
+    assert found("&as_of=2024-01-01&unique_identifier=three") == []
+    assert three.unique_identifier == "three"
+
+
+BAD_TIMES = [
+    "junk",
+    "2026-13-01",
+    "",
+    "%00",
+    "2026-01-01T00:00:00",
+    "9999-12-31",
+    "0001-01-01T00:00:00%2B23:59",
+    "1899-12-31",
+]
+
+
+@pytest.mark.parametrize("text", [*BAD_TIMES, "2026-01-01&as_of=2026-01-02"])
+def test_bad_times_are_400(text: str, analyst: APIClient) -> None:
+    category = factories.category()
+    for path in (f"asset/?categories__uid={category.uid}&as_of=", f"asset-category/{category.uid}/?as_of="):
+        response = analyst.get(f"{ROOT}{path}{text}")
+        assert response.status_code == 400, path
+        assert first_error(response)[1] == "as_of"
+    alone = analyst.get(f"{ROOT}asset/?as_of=2026-01-01")
+    assert alone.status_code == 400
+    assert alone.json()["errors"][0]["detail"] == "as_of goes with categories__uid. Give both, or leave it out."
+
+
+def test_a_page_shows_500_of_503_members_and_the_next_the_rest(analyst: APIClient) -> None:
+    category = factories.category(*(factories.asset() for _ in range(503)))
+    first = analyst.get(f"{ROOT}asset/?categories__uid={category.uid}&limit=500").json()
+    assert (first["count"], len(first["results"])) == (503, 500)
+    assert len(analyst.get(first["next"]).json()["results"]) == 3
+    assert analyst.get(f"{ROOT}asset-category/{category.uid}/").json()["number_of_assets"] == 503
 
 
 # --- calendars -------------------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from markets.data_nodes.interpolated_prices import InterpolatedPrices, Interpola
 from markets.data_nodes.prices import BAR_COLUMNS
 from markets.exceptions import FrameError, InvalidInput, NotFound
 from markets.models import AssetCategory, AssetCategoryMembership, Calendar, CalendarSession
+from markets.services import universes
 from tests.markets.data_nodes.nodes import DAY, START, Given, bars, exists, make_assets, recount, statistics, stored
 
 pytestmark = pytest.mark.django_db
@@ -142,6 +143,16 @@ def test_the_category_decides_which_assets():
     other = InterpolatedPrices(node.configuration.model_copy(update={"assets_category_unique_id": "biotech"}), source)
     with pytest.raises(NotFound, match=r"^There is no asset category 'biotech'\.$"):
         other.run()
+
+
+def test_a_category_covers_who_ever_belonged():
+    category = AssetCategory.objects.create(unique_identifier="tech", display_name="Tech")
+    universes.register_spells(category, [("A", "2001-01-01", "2002-01-01"), ("B", "2010-01-01", None)])
+    universes.register_spells(category, [("C", "2150-01-01", None)])
+    source, node = nodes(assets_category_unique_id="tech")
+    source.returns(full_bars([(0, name, 1, 1, 1) for name in "ABC"]))
+    node.run()
+    assert closes(node) == [("A", 0, 1.0, False), ("B", 0, 1.0, False)]
 
 
 def test_list_and_category_together():
