@@ -14,7 +14,7 @@ from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from markets.exceptions import Conflict, InvalidInput, UnknownIdentifiers
+from markets.exceptions import Conflict, InvalidInput, NotFound, UnknownIdentifiers
 from markets.models import Asset, AssetCategory, AssetCategoryMembership
 from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
 from markets.services.bulk_stage import Entity, by_name
