@@ -19,4 +19,5 @@ COPY msm msm
 USER msm
 VOLUME /data
 EXPOSE 8000
-CMD ["gunicorn", "msm_project.wsgi", "--bind=0.0.0.0:8000", "--workers=2", "--threads=4", "--no-control-socket"]
+CMD ["gunicorn", "msm_project.wsgi", "--bind=0.0.0.0:8000", "--workers=2", "--threads=4", "--limit-request-line=8190", \
+     "--no-control-socket"]

@@ -1,6 +1,9 @@
 """The errors of MSM. Each message says what was wrong, which value, and what to do next."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+LONGEST_SHOWN = 80  # characters of one value in a message: whoever pasted a whole file knows it by its beginning
 
 
 class MSMError(Exception):
@@ -64,6 +67,32 @@ class MissingReferences(InvalidReferences, LookupError):
     code = "missing_reference"
 
 
+@dataclass(frozen=True)
+class Rejection:
+    """A fault of one row of a bulk call, by its position in the input; `field` is None when it is the row's."""
+
+    row: int
+    field: str | None
+    reason: str
+
+
+class RejectedRows(InvalidInput):
+    """Rows of a bulk call are wrong and the caller did not ask to skip them; `rejections` has every fault."""
+
+    code = "rejected_rows"
+
+    def __init__(self, rejections: Sequence[Rejection], *, rows: int, noun: str, shown: int = 5) -> None:
+        self.rejections = list(rejections)
+        number = len({fault.row for fault in self.rejections})
+        faults = " ".join(f"Row {fault.row}: {fault.reason}" for fault in self.rejections[:shown])
+        more = f" … and {len(self.rejections) - shown} more faults." if len(self.rejections) > shown else ""
+        super().__init__(
+            f"{number} of {rows} {noun} rows are refused, and nothing was written. {faults}{more} Mend them, or write "
+            'the others with on_error="skip".',
+            field=self.rejections[0].field,
+        )
+
+
 class FrameError(InvalidInput):
     """A DataNode returned a frame that its storage cannot take; the whole frame is refused."""
 
@@ -121,7 +150,12 @@ class UnknownNodeClass(InvalidInput):
 
 def named(values: Sequence[str], noun: str, shown: int = 10) -> str:
     """'1 identifier (A) is' or '12 identifiers (A, B, … and 2 more) are', for the subject of a message."""
-    listed = ", ".join(values[:shown])
+    listed = ", ".join(clipped(value) for value in values[:shown])
     if len(values) > shown:
         listed += f", … and {len(values) - shown} more"
     return f"{len(values)} {noun}{'' if len(values) == 1 else 's'} ({listed}) {'is' if len(values) == 1 else 'are'}"
+
+
+def clipped(text: str) -> str:
+    """The text, or its beginning when it is too long to be shown whole."""
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}…"

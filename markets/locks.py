@@ -27,6 +27,13 @@ def try_lock(space: LockSpace, number: int) -> bool:
         return bool(cursor.fetchone()[0])
 
 
+def try_lock_for_transaction(space: LockSpace, number: int) -> bool:
+    """Take the lock until the current transaction ends, or say at once that another connection has it."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [int(space), number % 2**31])
+        return bool(cursor.fetchone()[0])
+
+
 def unlock(space: LockSpace, number: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [int(space), number % 2**31])

@@ -33,6 +33,13 @@ SELECTABLE = {
     "CalendarSession": "markets.CalendarSession",
     "CalendarEvent": "markets.CalendarEvent",
     "Portfolio": "portfolios.Portfolio",
+    "AccountGroup": "portfolios.AccountGroup",
+    "Account": "portfolios.Account",
+    "AccountAllocationModel": "portfolios.AccountAllocationModel",
+    "AccountTargetAllocation": "portfolios.AccountTargetAllocation",
+    "PositionSet": "portfolios.PositionSet",
+    "AccountHoldingsSet": "portfolios.AccountHoldingsSet",
+    "VirtualFund": "portfolios.VirtualFund",
 }
 ALIASES = {
     "OpenFigiDetails": "OpenFigiAssetDetails",

@@ -1,8 +1,11 @@
-"""Content security policy: strict everywhere, eased for the back-office by what its theme needs and no more."""
+"""Content security policy: strict everywhere, eased for the back-office by what its theme needs and no more. And
+redirects that lose nothing.
+"""
 
 from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponse
+from django.middleware.common import CommonMiddleware as DjangoCommonMiddleware
 
 STRICT = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -38,3 +41,12 @@ def policy_for(path: str) -> str:
     if path in {"/docs", "/redoc"}:
         return API_PAGES
     return STRICT
+
+
+class CommonMiddleware(DjangoCommonMiddleware):
+    """Adds a missing slash to what only reads: a client that is redirected from POST goes on with GET, and nothing is
+    written.
+    """
+
+    def should_redirect_with_slash(self, request: HttpRequest) -> bool:
+        return request.method in ("GET", "HEAD") and super().should_redirect_with_slash(request)

@@ -55,7 +55,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "msm_project.security.ContentSecurityPolicy",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "msm_project.security.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
@@ -139,6 +139,8 @@ AXES_FAILURE_LIMIT = 10
 AXES_COOLOFF_TIME = 0.25  # hours
 AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
 AXES_RESET_ON_SUCCESS = True
+AXES_LOCKOUT_CALLABLE = "msm_project.problems.locked_out"
+AXES_USERNAME_CALLABLE = "msm_project.problems.counted_username"
 LOGIN_URL = "admin:login"
 LOGIN_REDIRECT_URL = "admin:index"
 
@@ -327,6 +329,47 @@ UNFOLD = {
                         "title": "Portfolios",
                         "icon": "pie_chart",
                         "link": reverse_lazy("admin:portfolios_portfolio_changelist"),
+                    },
+                ],
+            },
+            {
+                "title": "Accounts",
+                "separator": True,
+                "items": [
+                    {
+                        "title": "Accounts",
+                        "icon": "account_balance",
+                        "link": reverse_lazy("admin:portfolios_account_changelist"),
+                    },
+                    {
+                        "title": "Account groups",
+                        "icon": "groups",
+                        "link": reverse_lazy("admin:portfolios_accountgroup_changelist"),
+                    },
+                    {
+                        "title": "Allocation models",
+                        "icon": "schema",
+                        "link": reverse_lazy("admin:portfolios_accountallocationmodel_changelist"),
+                    },
+                    {
+                        "title": "Target allocations",
+                        "icon": "target",
+                        "link": reverse_lazy("admin:portfolios_accounttargetallocation_changelist"),
+                    },
+                    {
+                        "title": "Position sets",
+                        "icon": "checklist",
+                        "link": reverse_lazy("admin:portfolios_positionset_changelist"),
+                    },
+                    {
+                        "title": "Holdings sets",
+                        "icon": "inventory_2",
+                        "link": reverse_lazy("admin:portfolios_accountholdingsset_changelist"),
+                    },
+                    {
+                        "title": "Virtual funds",
+                        "icon": "savings",
+                        "link": reverse_lazy("admin:portfolios_virtualfund_changelist"),
                     },
                 ],
             },

@@ -33,7 +33,16 @@ from markets.models import (
     StorageNode,
     UpdateStatistic,
 )
-from portfolios.models import Portfolio
+from portfolios.models import (
+    Account,
+    AccountAllocationModel,
+    AccountGroup,
+    AccountHoldingsSet,
+    AccountTargetAllocation,
+    Portfolio,
+    PositionSet,
+    VirtualFund,
+)
 
 _number = itertools.count(1)
 
@@ -237,4 +246,54 @@ def calendar_event(owner: Calendar | None = None, **fields: Any) -> CalendarEven
     return CalendarEvent.objects.create(
         calendar=owner or calendar(),
         **{"event_date": dt.date(2026, 12, 18), "event_type": "EXPIRY", "event_label": f"event {number()}", **fields},
+    )
+
+
+MOMENT = dt.datetime(2026, 5, 25, tzinfo=dt.UTC)
+
+
+def account_group(**fields: Any) -> AccountGroup:
+    return AccountGroup.objects.create(**{"group_name": f"Group {number():05d}", **fields})
+
+
+def account(**fields: Any) -> Account:
+    serial = number()
+    return Account.objects.create(
+        **{"unique_identifier": f"account-{serial:05d}", "account_name": f"Account {serial:05d}", **fields}
+    )
+
+
+def allocation_model(**fields: Any) -> AccountAllocationModel:
+    return AccountAllocationModel.objects.create(**{"allocation_model_name": f"Model {number():05d}", **fields})
+
+
+def target_allocation(**fields: Any) -> AccountTargetAllocation:
+    return AccountTargetAllocation.objects.create(
+        **{
+            "unique_identifier": f"allocation-{number():05d}",
+            **({} if "account" in fields else {"account": account()}),
+            **({} if "account_allocation_model" in fields else {"account_allocation_model": allocation_model()}),
+            **fields,
+        }
+    )
+
+
+def position_set(**fields: Any) -> PositionSet:
+    owner = fields.pop("account_target_allocation", None) or target_allocation()
+    return PositionSet.objects.create(**{"account_target_allocation": owner, "position_set_time": MOMENT, **fields})
+
+
+def holdings_set(**fields: Any) -> AccountHoldingsSet:
+    owner = fields.pop("account", None) or account()
+    return AccountHoldingsSet.objects.create(**{"account": owner, "time_index": MOMENT, **fields})
+
+
+def virtual_fund(**fields: Any) -> VirtualFund:
+    return VirtualFund.objects.create(
+        **{
+            "unique_identifier": f"fund-{number():05d}",
+            **({} if "account" in fields else {"account": account()}),
+            **({} if "target_portfolio" in fields else {"target_portfolio": portfolio()}),
+            **fields,
+        }
     )

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path, reverse
@@ -14,15 +14,16 @@ from django.utils.html import format_html
 from django.utils.safestring import mark_safe
 from unfold.decorators import display
 
-from markets.admin.base import MarketAdmin
 from markets.admin.formatting import badge, utc
+from markets.admin.service_saving import RefusingAdmin
 from markets.models import AccessToken
+from markets.services import access
 
 SHOWN_OF_KEY = 8  # characters: enough to tell tokens apart, useless to guess one
 
 
 @admin.register(AccessToken)
-class AccessTokenAdmin(MarketAdmin):
+class AccessTokenAdmin(RefusingAdmin):
     """The digest is the primary key, so no page of a row has an address: rows are named by the token's beginning."""
 
     list_display = ("title", "user", "key", "kind", "state", "created_utc", "expires", "last_used", "revoke")
@@ -32,7 +33,6 @@ class AccessTokenAdmin(MarketAdmin):
     search_fields = ("name__icontains", "user__username__istartswith")
     search_help_text = "Name, or beginning of the user's name"
     actions = None
-    fields = ("name", "user", "is_read_only", "expiry")
     autocomplete_fields = ("user",)
     empty_help = mark_safe(
         "A token lets a program use the REST API: <code>Authorization: Token …</code>. It is shown once, when it is "
@@ -48,16 +48,21 @@ class AccessTokenAdmin(MarketAdmin):
             form.base_fields["user"].initial = request.user.pk
         return form
 
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        """Only a superuser chooses whose rights a token lends; everybody else's is their own."""
+        fields = ("name", "user", "is_read_only", "expiry")
+        return fields if request.user.is_superuser else tuple(name for name in fields if name != "user")
+
     def save_model(self, request: HttpRequest, obj: AccessToken, form: forms.ModelForm, change: bool) -> None:
-        expiry = form.cleaned_data["expiry"]
-        stored, token = AccessToken.objects.create(
-            user=form.cleaned_data["user"],
-            expiry=expiry - timezone.now() if expiry else None,
+        made = access.create_token(
+            owner=form.cleaned_data.get("user", request.user),
+            made_by=request.user,
             name=form.cleaned_data["name"],
             is_read_only=form.cleaned_data["is_read_only"],
+            lasts=access.lasts_until(form.cleaned_data["expiry"]),
         )
-        vars(obj).update(vars(stored))
-        request.new_token = token  # type: ignore[attr-defined]
+        vars(obj).update(vars(made.row))
+        request.new_token = made.text  # type: ignore[attr-defined]
 
     def log_addition(self, request: HttpRequest, obj: AccessToken, message: Any) -> Any:
         """Not logged with its primary key, which is the digest."""
@@ -85,6 +90,8 @@ class AccessTokenAdmin(MarketAdmin):
         """Ask, then delete the token; whoever uses it is refused from then on."""
         if not self.has_delete_permission(request):
             raise PermissionDenied
+        if "\x00" in token_key:
+            raise Http404("No token's key holds a NUL character.")
         token = get_object_or_404(AccessToken.objects.select_related("user"), token_key=token_key)
         list_url = reverse("admin:markets_accesstoken_changelist")
         if request.method == "POST":

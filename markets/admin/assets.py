@@ -25,17 +25,30 @@ from markets.admin.formatting import NOTHING, count, link, utc
 from markets.admin.service_saving import ServiceAdmin
 from markets.admin.tables import Column, Table
 from markets.data_nodes.reads import read_frame
+from markets.exceptions import InvalidInput
 from markets.figures.prices import price_figure
-from markets.models import Asset, AssetCategory, AssetType, OpenFigiDetails, StorageNode, UpdateStatistic
+from markets.models import Asset, AssetCategory, AssetType, OpenFigiDetails, StorageNode, UpdateStatistic, holds_at
 from markets.services import asset_types, assets
+from markets.services.values import normalise_type_key
 
 PRICE_COLUMNS = ("close", "adjusted_close")
 PRICE_INDEX = ["time_index", "asset_identifier"]
 MOST_CATEGORIES = 500  # in the filter's list, which has a search of its own
 
 
+class AssetTypeForm(forms.ModelForm):
+    """Takes a key as a person writes it: Currency Spot is currency_spot."""
+
+    def clean_asset_type(self) -> str | None:
+        try:
+            return normalise_type_key(self.cleaned_data["asset_type"], field="asset_type")
+        except InvalidInput as error:
+            raise forms.ValidationError(str(error)) from error
+
+
 @admin.register(AssetType)
 class AssetTypeAdmin(ServiceAdmin):
+    form = AssetTypeForm
     list_display = ("asset_type", "display_name", "description")
     search_fields = ("asset_type__startswith", "display_name__istartswith")
     fields = ("asset_type", "display_name", "description", "metadata_json")
@@ -48,7 +61,7 @@ class AssetTypeAdmin(ServiceAdmin):
         return ("asset_type",) if obj else ()
 
     def create_row(self, request: HttpRequest, values: dict[str, Any]) -> AssetType:
-        return asset_types.upsert_asset_type(**values).row
+        return asset_types.create_asset_type(**values)
 
     def update_row(self, request: HttpRequest, row: AssetType, values: dict[str, Any]) -> AssetType:
         return asset_types.update_asset_type(row, **values)
@@ -85,7 +98,9 @@ class CategoryFilter(ListedFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Asset]) -> QuerySet[Asset]:
         if not self.value():
             return queryset
-        return queryset.filter(category_memberships__category__unique_identifier=self.value())
+        return queryset.filter(
+            holds_at(prefix="category_memberships__"), category_memberships__category__unique_identifier=self.value()
+        )
 
 
 class OpenFigiDetailsInline(StackedInline):
@@ -272,12 +287,18 @@ def _data_tables(statistics: list[UpdateStatistic]) -> Table:
 
 
 def _categories(asset: Asset) -> Table:
-    rows = asset.categories.all()[:100]
+    spells = asset.category_memberships.select_related("category")
+    rows = spells.order_by("category__display_name", "category__unique_identifier", "valid_from")[:100]
     return Table(
         label="Categories",
-        columns=[Column("Category"), Column("Identifier")],
+        columns=[Column("Category"), Column("Identifier"), Column("From (UTC)"), Column("To (UTC)")],
         rows=[
-            (link(reverse("admin:markets_assetcategory_change", args=(row.pk,)), row), row.unique_identifier)
+            (
+                link(reverse("admin:markets_assetcategory_change", args=(row.category_id,)), row.category),
+                row.category.unique_identifier,
+                utc(row.valid_from, zone=False),
+                utc(row.valid_to, zone=False),
+            )
             for row in rows
         ],
         empty=format_html(

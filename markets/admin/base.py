@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar
 
-from django import forms
 from django.contrib.admin import ShowFacets
 from django.core.paginator import Paginator
 from django.db.models import JSONField, Model, TextField
@@ -12,6 +11,8 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
+
+from markets.admin.strict_input import MetadataField, StrictInput
 
 
 class BoundedPaginator(Paginator):
@@ -25,14 +26,7 @@ class BoundedPaginator(Paginator):
         return int(rows.order_by()[: self.MOST_ROWS].count())
 
 
-class MetadataField(forms.JSONField):
-    """A JSON value whose absence is an empty box, not the word null."""
-
-    def prepare_value(self, value: Any) -> Any:
-        return "" if value is None else super().prepare_value(value)
-
-
-class MarketAdmin(ModelAdmin):
+class MarketAdmin(StrictInput, ModelAdmin):
     """Base of the pages. `empty_help` is what an empty list says; `page_context` feeds a page's template."""
 
     list_per_page = 50

@@ -40,7 +40,9 @@ class CalendarAdmin(ServiceAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Calendar]:
-        return super().get_queryset(request).annotate(number_of_sessions=Count("sessions"))
+        return (
+            super().get_queryset(request).annotate(number_of_sessions=Count("sessions")).order_by("unique_identifier")
+        )
 
     def get_readonly_fields(self, request: HttpRequest, obj: Calendar | None = None) -> tuple[str, ...]:
         return ("unique_identifier", "source") if obj else ("source",)

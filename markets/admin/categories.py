@@ -1,5 +1,6 @@
-"""Asset categories and their members."""
+"""Asset categories, their members of now, and who belonged when."""
 
+import datetime as dt
 import re
 from typing import Any
 
@@ -8,21 +9,25 @@ from django.contrib import admin
 from django.db.models import Count, QuerySet
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
+from django.urls import reverse
 from django.utils.html import format_html
 from unfold.admin import TabularInline
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from markets.admin.base import command
-from markets.admin.formatting import count
+from markets.admin.formatting import NOTHING, count, counted, link, utc
 from markets.admin.service_saving import ServiceAdmin
-from markets.exceptions import UnknownIdentifiers
-from markets.models import AssetCategory, AssetCategoryMembership
+from markets.admin.strict_input import StrictForeignKeys
+from markets.admin.tables import Column, Pages, Table
+from markets.exceptions import InvalidInput, UnknownIdentifiers
+from markets.models import AssetCategory, AssetCategoryMembership, holds_at
 from markets.services import categories, deletion
+from markets.services.values import clean_as_of
 
 
 class CategoryForm(forms.ModelForm):
-    """The category, and a place to paste many members at once."""
+    """The category, and a place to paste many members at once; they belong from now on."""
 
     add_assets = forms.CharField(
         label="Add assets",
@@ -40,24 +45,30 @@ class CategoryForm(forms.ModelForm):
         return identifiers
 
 
-class MembershipInline(TabularInline):
+class MembershipInline(StrictForeignKeys, TabularInline):
+    """The members of now. Adding and removing here acts from now on; the history is kept."""
+
     model = AssetCategoryMembership
     extra = 0
     per_page = 25
-    fields = ("asset", "ticker")
-    readonly_fields = ("ticker",)
+    fields = ("asset", "ticker", "since")
+    readonly_fields = ("ticker", "since")
     autocomplete_fields = ("asset",)
     verbose_name = "member"
     verbose_name_plural = "members"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AssetCategoryMembership]:
-        rows = super().get_queryset(request)
+        rows = super().get_queryset(request).filter(holds_at())
         return rows.select_related("asset__openfigi_details", "category").order_by("asset__unique_identifier")
 
     @display(description="ticker")
     def ticker(self, membership: AssetCategoryMembership) -> str:
         details = getattr(membership.asset, "openfigi_details", None) if membership.asset_id else None
         return (details and details.ticker) or ""
+
+    @display(description="since (UTC)")
+    def since(self, membership: AssetCategoryMembership) -> str:
+        return utc(membership.valid_from, zone=False) if membership.asset_id else ""
 
 
 @admin.register(AssetCategory)
@@ -68,6 +79,7 @@ class AssetCategoryAdmin(ServiceAdmin):
     search_help_text = "Beginning of name or identifier"
     fields = ("unique_identifier", "display_name", "description", "metadata_json", "add_assets")
     inlines = (MembershipInline,)
+    change_form_outer_after_template = "admin/msm/category_history.html"
     empty_help = format_html(
         "A category is a named universe of assets, which filters, nodes and portfolios use. Add one here, or load the "
         "demo's: {}",
@@ -75,7 +87,8 @@ class AssetCategoryAdmin(ServiceAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AssetCategory]:
-        return super().get_queryset(request).annotate(number_of_members=Count("memberships"))
+        members = Count("memberships", filter=holds_at(prefix="memberships__"))
+        return super().get_queryset(request).annotate(number_of_members=members).order_by("unique_identifier")
 
     def get_readonly_fields(self, request: HttpRequest, obj: AssetCategory | None = None) -> tuple[str, ...]:
         return ("unique_identifier",) if obj else ()
@@ -112,3 +125,61 @@ class AssetCategoryAdmin(ServiceAdmin):
     @display(description="description")
     def description_start(self, category: AssetCategory) -> str:
         return format_html('<span class="msm-clip">{}</span>', category.description or "")
+
+    def page_context(self, request: HttpRequest, obj: AssetCategory) -> dict[str, Any]:
+        text = request.GET.get("as_of", "")
+        instant, fault = _as_of(text)
+        spells = obj.memberships.select_related("asset__openfigi_details")
+        context: dict[str, Any] = {"as_of": text, "as_of_fault": fault, "history": _history(request, spells)}
+        if instant is not None:
+            context["members_then"] = _members_then(request, spells.filter(holds_at(instant)), instant)
+        return context
+
+
+def _as_of(text: str) -> tuple[dt.datetime | None, str]:
+    """The instant that a person asked for, or what is wrong with the text."""
+    try:
+        return clean_as_of(text or None), ""
+    except InvalidInput as error:
+        return None, str(error)
+
+
+def _members_then(request: HttpRequest, spells: QuerySet[AssetCategoryMembership], instant: dt.datetime) -> Table:
+    pages = Pages(request, spells, prefix="members", sorts={"asset": "asset__unique_identifier"})
+    return Table(
+        label=f"{counted(spells.count(), 'member')} on {instant:%Y-%m-%d}",
+        columns=[Column("Asset", sort="asset"), Column("Ticker"), Column("From (UTC)"), Column("To (UTC)")],
+        rows=[_spell_row(row) for row in pages.items],
+        pages=pages,
+        empty="Nobody belonged to this category then.",
+    )
+
+
+def _history(request: HttpRequest, spells: QuerySet[AssetCategoryMembership]) -> Table:
+    sorts = {"asset": "asset__unique_identifier", "from": "valid_from", "to": "valid_to"}
+    pages = Pages(request, spells, prefix="history", sorts=sorts, then="valid_from")
+    return Table(
+        label="History",
+        columns=[
+            Column("Asset", sort="asset"),
+            Column("Ticker"),
+            Column("From (UTC)", sort="from"),
+            Column("To (UTC)", sort="to"),
+        ],
+        rows=[_spell_row(row) for row in pages.items],
+        pages=pages,
+        empty=format_html(
+            "Nobody ever belonged to this category. Add assets above, or load dated memberships from a file: {}",
+            command("manage.py register_universe"),
+        ),
+    )
+
+
+def _spell_row(spell: AssetCategoryMembership) -> tuple[Any, ...]:
+    details = getattr(spell.asset, "openfigi_details", None)
+    return (
+        link(reverse("admin:markets_asset_change", args=(spell.asset_id,)), spell.asset),
+        (details and details.ticker) or NOTHING,
+        utc(spell.valid_from, zone=False),
+        utc(spell.valid_to, zone=False),
+    )

@@ -23,7 +23,7 @@ from markets.admin.formatting import (
     utc,
 )
 from markets.admin.freshness import freshness_of
-from markets.admin.node_runs import runs_table
+from markets.admin.node_runs import RUN_COMMAND, runs_table
 from markets.admin.tables import Column, Fact, Pages, Table
 from markets.data_nodes.configuration import build_node
 from markets.exceptions import MSMError
@@ -32,7 +32,6 @@ from markets.services.node_runs import RUN_NODE
 
 logger = logging.getLogger(__name__)
 
-RUN_COMMAND = ".venv/bin/python manage.py run_node"
 RUNS_SHOWN = 20
 SUMMARY_LENGTH = 160  # characters; a list has one line a row
 
@@ -135,9 +134,7 @@ def _facts(update: NodeUpdate, scope: NodeScope) -> list[Fact]:
         Fact("Reads", _nodes(update.dependencies.select_related("storage"), "nothing: it starts a tree")),
         Fact("Is read by", _nodes(update.dependents.select_related("storage"), "no other DataNode")),
         Fact("Update hash", code(update.update_hash)),
-        Fact(
-            "Run it from a terminal", command(f".venv/bin/python manage.py run_node {_name(update, scope)}"), wide=True
-        ),
+        Fact("Run it from a terminal", command(f"{RUN_COMMAND} {_name(update, scope)}"), wide=True),
     ]
 
 

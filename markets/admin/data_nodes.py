@@ -59,9 +59,8 @@ class NodeUpdateAdmin(ReadOnlyAdmin):
     sortable_by = ("identifier",)
     change_form_template = "admin/msm/data_node.html"
     empty_help = format_html(
-        "A DataNode is a computation that fills one table. It appears here when it is registered or first run: from "
-        "Python with <code>node.run()</code>, from a module named in <code>MSM_NODE_MODULES</code>, or with the "
-        "demo: {}",
+        "A DataNode is a computation that fills one table. It appears here when it is first run or registered in "
+        "Python: <code>node.run()</code>, <code>register_node(node)</code>; or with the demo: {}",
         command("make demo"),
     )
 

@@ -25,7 +25,7 @@ class Freshness:
 def freshness_of(
     updates: Sequence[NodeUpdate], last_times: dict[int, dt.datetime | None], now: dt.datetime
 ) -> dict[int, Freshness]:
-    """Primary key of each update → freshness; one query, whatever their number."""
+    """Primary key of each update → freshness, of each alone; one query, whatever their number."""
     calendars = {update.pk: calendar_of(update.build_configuration) for update in updates}
     known = [last for pk, last in last_times.items() if last is not None and calendars.get(pk)]
     closes: dict[str, list[dt.datetime]] = {}
@@ -33,7 +33,7 @@ def freshness_of(
         rows = CalendarSession.objects.filter(
             calendar__unique_identifier__in={name for name in calendars.values() if name},
             is_primary=True,
-            closes_at__gt=min(known),
+            closes_at__gt=min(*known, now) - dt.timedelta(days=FEW_DAYS),
             closes_at__lte=now,
         )
         for name, close in rows.order_by("closes_at").values_list("calendar__unique_identifier", "closes_at"):

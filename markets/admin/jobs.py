@@ -18,6 +18,7 @@ from markets.admin.formatting import NOTHING, age, duration, link, pretty_json, 
 from markets.admin.job_progress import job_state
 from markets.admin.tables import Column, Fact, Table
 from markets.models import Job
+from markets.services import jobs
 
 
 @admin.register(Job)
@@ -85,7 +86,7 @@ class JobAdmin(ReadOnlyAdmin):
             "messages_table": Table(
                 label="Messages",
                 columns=[Column("Time (UTC)"), Column("Level"), Column("Message")],
-                rows=[(utc(row.created_at, zone=False), row.level, row.text) for row in obj.messages.all()[:500]],
+                rows=[(utc(row.created_at, zone=False), row.level, row.text) for row in jobs.latest_messages(obj)],
                 empty="The job has said nothing yet.",
             ),
             "runs_table": Table(

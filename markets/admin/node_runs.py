@@ -14,6 +14,8 @@ from markets.admin.formatting import NOTHING, count, duration, link, status_badg
 from markets.admin.tables import Column, Fact, Table
 from markets.models import NodeRun
 
+RUN_COMMAND = ".venv/bin/python manage.py run_node"
+
 
 @admin.register(NodeRun)
 class NodeRunAdmin(ReadOnlyAdmin):
@@ -25,7 +27,7 @@ class NodeRunAdmin(ReadOnlyAdmin):
     empty_help = format_html(
         "No DataNode has run yet. Run one from its page under "
         '<a class="msm-link" href="/admin/markets/nodeupdate/">DataNodes</a>, or type {}',
-        format_html('<code class="msm-command">{}</code>', ".venv/bin/python manage.py run_node IDENTIFIER"),
+        format_html('<code class="msm-command">{}</code>', f"{RUN_COMMAND} IDENTIFIER"),
     )
 
     def lookup_allowed(self, lookup: str, value: Any, request: HttpRequest | None = None) -> bool:

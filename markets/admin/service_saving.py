@@ -9,20 +9,11 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from markets.admin.base import MarketAdmin
-from markets.exceptions import InvalidReferences, MSMError
+from markets.exceptions import InvalidReferences, MSMError, NotFound
 
 
-class ServiceAdmin(MarketAdmin):
-    """A page whose forms call `create_row`, `update_row` and `delete_row`; what a service refuses is a form error."""
-
-    def create_row(self, request: HttpRequest, values: dict[str, Any]) -> Model:
-        raise NotImplementedError
-
-    def update_row(self, request: HttpRequest, row: Any, values: dict[str, Any]) -> Model:
-        raise NotImplementedError
-
-    def delete_row(self, request: HttpRequest, row: Any) -> None:
-        raise NotImplementedError
+class RefusingAdmin(MarketAdmin):
+    """What a service refuses while a form is saved is shown in the form, with what was typed."""
 
     def changeform_view(
         self,
@@ -44,11 +35,26 @@ class ServiceAdmin(MarketAdmin):
         error = getattr(request, "refused_by_service", None)
         return form if error is None else _refused(form, error)
 
+
+class ServiceAdmin(RefusingAdmin):
+    """A page whose forms call `create_row`, `update_row` and `delete_row`."""
+
+    def create_row(self, request: HttpRequest, values: dict[str, Any]) -> Model:
+        raise NotImplementedError
+
+    def update_row(self, request: HttpRequest, row: Any, values: dict[str, Any]) -> Model:
+        raise NotImplementedError
+
+    def delete_row(self, request: HttpRequest, row: Any) -> None:
+        raise NotImplementedError
+
     def save_model(self, request: HttpRequest, obj: Model, form: ModelForm, change: bool) -> None:
         names = {field.name for field in self.model._meta.concrete_fields}
         values = {name: value for name, value in form.cleaned_data.items() if name in names}
         if change:
-            row = self.model._default_manager.get(pk=obj.pk)
+            row = self.model._default_manager.filter(pk=obj.pk).first()
+            if row is None:
+                raise NotFound(f"The {self.opts.verbose_name} {obj} was deleted meanwhile. Go back to the list.")
             saved = self.update_row(request, row, values)
         else:
             saved = self.create_row(request, values)

@@ -68,7 +68,14 @@ class Pages:
     """
 
     def __init__(
-        self, request: HttpRequest, rows: QuerySet, *, prefix: str, sorts: dict[str, str], size: int = 25
+        self,
+        request: HttpRequest,
+        rows: QuerySet,
+        *,
+        prefix: str,
+        sorts: dict[str, str],
+        size: int = 25,
+        then: str = "pk",
     ) -> None:
         self.prefix = prefix
         self.parameters = request.GET.dict()
@@ -79,7 +86,9 @@ class Pages:
         page = self.parameters.get(f"{prefix}_page", "1")
         self.number = min(int(page), 100_000) if page.isascii() and page.isdigit() and int(page) > 0 else 1
         start = (self.number - 1) * size
-        found = list(rows.order_by(f"-{field_name}" if descending else field_name, "pk")[start : start + size + 1])
+        found = list(
+            rows.order_by(f"-{field_name}" if descending else field_name, then, "pk")[start : start + size + 1]
+        )
         self.items = found[:size]
         self.first = start + 1
         self.last = start + len(self.items)

@@ -36,9 +36,7 @@ def encode_node(node: "DataNode") -> dict[str, Any]:
 
 def encode(value: Any, name: str) -> Any:
     """A JSON value; whatever JSON cannot say is tagged."""
-    from markets.data_nodes.node import DataNode
-
-    if isinstance(value, DataNode):
+    if hasattr(value, "update_hash") and hasattr(value, "arguments"):
         return encode_node(value)
     if isinstance(value, BaseModel):
         return {"model": class_path(type(value)), "fields": value.model_dump(mode="json", exclude_unset=True)}

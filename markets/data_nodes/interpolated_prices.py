@@ -13,24 +13,25 @@ from markets.data_nodes.node import DataNode
 from markets.data_nodes.prices import BAR_COLUMNS, BEFORE_ALL_PRICES
 from markets.data_nodes.reads import IdentityRange
 from markets.data_nodes.sessions import Sessions, load_sessions
+from markets.data_nodes.universes import load_universe
 from markets.engine.dtypes import NOT_A_TIME
 from markets.engine.indexes import index_of_codes, sorted_by_identifier
 from markets.engine.interpolation import BarNotAtSessionCloseError, InterpolatedBars, interpolate_to_sessions
 from markets.engine.price_files import NUMBER_COLUMNS
-from markets.exceptions import FrameError, InvalidInput, NotFound
-from markets.models import AssetCategory
+from markets.exceptions import FrameError, InvalidInput
 
 BARS_IN_MESSAGE = 5
 
 
 class InterpolatedPricesConfiguration(BaseModel):
-    """The rule, and which assets. Assets come from a category, a list, or, with neither, all that the source has."""
+    """The rule, and which assets. Assets come from a category, a list, or, with neither, all that the source has.
+
+    A category stands for all that ever belonged to it: who left is priced on, because the past of a portfolio needs it.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    dataset: str = Field(
-        min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$", json_schema_extra={"scope": "none"}
-    )
+    dataset: str = Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")
     calendar_identifier: str = Field(min_length=1)
     rule: Literal["ffill", "none"] = "ffill"
     maximum_fill_sessions: int = Field(
@@ -61,7 +62,9 @@ class InterpolatedPrices(DataNode):
         if self.configuration.asset_list is not None:
             return self.configuration.asset_list
         category = self.configuration.assets_category_unique_id
-        return list(self.source.get_update_statistics()) if category is None else category_members(category)
+        if category is None:
+            return list(self.source.get_update_statistics())
+        return category_members(category, since=self.OFFSET_START)
 
     def update(self) -> pd.DataFrame:
         sessions = load_sessions(self.configuration.calendar_identifier)
@@ -143,15 +146,15 @@ class InterpolatedPrices(DataNode):
             )
 
 
-def category_members(unique_identifier: str) -> list[str]:
-    """The identifiers of a category's assets. Raises NotFound; InvalidInput when it has none."""
-    category = AssetCategory.objects.filter(unique_identifier=unique_identifier).first()
-    if category is None:
-        raise NotFound(f"There is no asset category {unique_identifier!r}.")
-    members = list(category.assets.order_by("unique_identifier").values_list("unique_identifier", flat=True))
-    if not members:
+def category_members(unique_identifier: str, *, since: dt.datetime) -> list[str]:
+    """The identifiers of all assets that belonged to a category at any time after `since`, also those that left.
+
+    Raises NotFound; InvalidInput when there is none.
+    """
+    universe = load_universe(unique_identifier, since=since, until=dt.datetime.now(dt.UTC))
+    if not universe.identifiers:
         raise InvalidInput(f"The asset category {unique_identifier} is empty. Add assets to it.")
-    return members
+    return universe.identifiers
 
 
 def _text(nanoseconds: int) -> str:

@@ -5,8 +5,6 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from markets.engine.dtypes import canonical_token
 from markets.exceptions import FrameError
 
-FREQUENCIES = ("1m", "5m", "15m", "30m", "1h", "1d", "1w", "1mo", "1q", "1y")
-
 
 class ColumnMetaData(BaseModel):
     """`column_name` equals a column of the frame; `dtype` is one of the tokens of `markets.engine.dtypes`."""

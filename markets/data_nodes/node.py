@@ -5,7 +5,6 @@ import functools
 import inspect
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -14,6 +13,7 @@ from django.db import models
 from markets.data_nodes import reads, runs
 from markets.data_nodes.configuration import constructor_defaults
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
+from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.statistics import UpdateStatistics, identifiers_of, load_statistics
 from markets.engine.hashing import Scope, configuration_hash
 from markets.exceptions import InvalidInput, NotFound
@@ -21,14 +21,6 @@ from markets.models import NodeUpdate, StorageNode
 
 EARLIEST_UPDATE = dt.datetime(2018, 1, 1, tzinfo=dt.UTC)
 Progress = Callable[[int, int | None, str], None]
-
-
-@dataclass(frozen=True)
-class NodeOutput:
-    """What `update()` may return instead of a frame: its own rows and those of nodes written in one transaction."""
-
-    frame: pd.DataFrame
-    companions: "Sequence[tuple[DataNode, pd.DataFrame]]" = field(default_factory=tuple)
 
 
 class DataNode:

@@ -13,7 +13,7 @@ from markets.data_nodes.node import DataNode
 from markets.data_nodes.sessions import load_sessions
 from markets.engine.price_files import NUMBER_COLUMNS, PriceFile, check_duplicates, read_price_file, unknown_dates
 from markets.engine.text import storable_text
-from markets.exceptions import InvalidInput, UnknownIdentifiers
+from markets.exceptions import InvalidInput, UnknownIdentifiers, named
 from markets.models import Asset, OpenFigiDetails
 
 BAR_COLUMNS = (
@@ -82,7 +82,9 @@ class ExternalPrices(DataNode):
     def update(self) -> pd.DataFrame:
         path = self.configuration.path
         file = read_price_file(path)
-        identifiers = _asset_identifiers(file, path)
+        identifiers = _asset_identifiers(file, path, self.configuration.asset_list)
+        rows = np.flatnonzero(pd.notna(identifiers))
+        file, identifiers = file.take(rows), identifiers[rows]
         times, open_times = self._times(file)
         check_duplicates(identifiers, times.to_numpy(dtype="M8[ns]"), path)
         columns: dict[str, object] = {"open_time": open_times}
@@ -90,8 +92,6 @@ class ExternalPrices(DataNode):
         columns["interpolated"] = np.zeros(len(identifiers), dtype=bool)
         index = pd.MultiIndex.from_arrays([times, pd.Index(identifiers)], names=list(self.index_names))
         frame = pd.DataFrame(columns, index=index)[[column.column_name for column in BAR_COLUMNS]]
-        if self.configuration.asset_list is not None:
-            frame = frame[frame.index.get_level_values("asset_identifier").isin(self.configuration.asset_list)]
         self.logger.info("%s rows read from %s", f"{len(frame):,}", path)
         return frame
 
@@ -132,8 +132,11 @@ class ExternalPrices(DataNode):
         return closes, file.open_times if file.open_times is not None else opens
 
 
-def _asset_identifiers(file: PriceFile, path: str) -> np.ndarray:
-    """The assets' identifiers, looked up as one set. Raises UnknownIdentifiers listing all that name no asset."""
+def _asset_identifiers(file: PriceFile, path: str, only: Sequence[str] | None) -> np.ndarray:
+    """The rows' assets, looked up as one set; None for a row of an asset that is not among `only`.
+
+    Raises UnknownIdentifiers listing all that name no asset, InvalidInput listing those of `only` that have no row.
+    """
     codes, names = pd.factorize(file.identifiers)
     wanted = [name for name in names if storable_text(name) == name]
     if file.identifier_column == "asset_identifier":
@@ -144,7 +147,17 @@ def _asset_identifiers(file: PriceFile, path: str) -> np.ndarray:
         details = OpenFigiDetails.objects.filter(figi__in=wanted)
         known = dict(details.values_list("figi", "asset__unique_identifier"))
         remedy = f"{path} names these FIGIs: register them first, each with its OpenFIGI details."
-    missing = [name for name in names if name not in known]
-    if missing:
-        raise UnknownIdentifiers(missing, remedy=remedy)
-    return np.array([known[name] for name in names], dtype=object)[codes]
+    if only is None:
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise UnknownIdentifiers(missing, remedy=remedy)
+    else:
+        absent = sorted(set(only) - set(known.values()))
+        if absent:
+            raise InvalidInput(
+                f"asset_list: {named(absent, 'identifier')} not in {path}. Correct the list, or leave it out to import "
+                "all.",
+                field="asset_list",
+            )
+        known = {name: asset for name, asset in known.items() if asset in set(only)}
+    return np.array([known.get(name) for name in names], dtype=object)[codes]

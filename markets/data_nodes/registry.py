@@ -25,11 +25,6 @@ def registered_modules() -> list[str]:
     return [*_modules, *settings.NODE_MODULES]
 
 
-def load_modules() -> list[ModuleType]:
-    """Import every registered module; UnknownNodeClass names one of MSM_NODE_MODULES that cannot be imported."""
-    return [_imported(name) for name in registered_modules()]
-
-
 def _imported(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
@@ -59,10 +54,8 @@ def registered_class(path: str) -> type:
 
 def node_class(path: str) -> "type[DataNode]":
     """The DataNode class at `module.Class`, of a registered module only."""
-    from markets.data_nodes.node import DataNode
-
     found = registered_class(path)
-    if not issubclass(found, DataNode):
+    if not (hasattr(found, "update_hash") and hasattr(found, "run")):
         raise UnknownNodeClass(f"{path} is not a DataNode.")
     return found
 

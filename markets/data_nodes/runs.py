@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,7 @@ from django.utils import timezone
 from markets import locks
 from markets.data_nodes import registration
 from markets.data_nodes.metadata import ColumnMetaData
+from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import empty_frame
 from markets.data_nodes.statistics import (
     UpdateStatistics,
@@ -36,7 +37,7 @@ from markets.exceptions import AlreadyRunning, DependencyCycleError, MSMError, R
 from markets.models import Job, NodeRun, NodeUpdate, RunStatus, StorageNode
 
 if TYPE_CHECKING:
-    from markets.data_nodes.node import DataNode, NodeOutput
+    from markets.data_nodes.node import DataNode
 
 LOGGER_NAME = "msm.nodes"
 logger = logging.getLogger(f"{LOGGER_NAME}.runs")
@@ -154,6 +155,8 @@ def _run_one(
     update = registration.ensure_update(node, storage)  # step 2
     node.last_run = None
     job = observer.job if observer is not None else None
+    if patience and observer is not None and locks.is_held(locks.LockSpace.NODE_UPDATE, update.pk):
+        observer.node_progressed(node, 0, None, "waiting for another run of it to end")
     with locks.held(locks.LockSpace.NODE_UPDATE, update.pk, patience=patience) as free:
         if not free:
             raise AlreadyRunning(f"{update} is being updated by another process. Wait for its run to end.")
@@ -244,13 +247,11 @@ def _steps(
     return RunResult(run, run.status, frame, rows_returned, total, timings)
 
 
-def _as_output(returned: "pd.DataFrame | NodeOutput") -> "NodeOutput":
-    from markets.data_nodes.node import NodeOutput
-
+def _as_output(returned: pd.DataFrame | NodeOutput) -> NodeOutput:
     return returned if isinstance(returned, NodeOutput) else NodeOutput(returned)
 
 
-def _writes(node: "DataNode", storage: StorageNode, output: "NodeOutput") -> list[_Write]:
+def _writes(node: "DataNode", storage: StorageNode, output: NodeOutput) -> list[_Write]:
     writes = [_Write(node, storage, output.frame, list(node.get_column_metadata() or []))]  # step 7's declarations
     for companion, frame in output.companions:
         writes.append(
@@ -381,9 +382,3 @@ def _log_of(run: NodeRun) -> Iterator[_RunLog]:
         yield handler
     finally:
         nodes.removeHandler(handler)
-
-
-def statistics_of(node: Any) -> UpdateStatistics:
-    """The statistics of a node's table, empty before its first run."""
-    storage = StorageNode.objects.filter(storage_hash=node.storage_hash).first()
-    return load_statistics(storage, node.statistics_scope()) if storage is not None else UpdateStatistics()

@@ -10,21 +10,24 @@ from markets.models import Calendar, CalendarSession
 
 @dataclass(frozen=True)
 class Sessions:
-    """A calendar's primary sessions in order. `opens`, `closes` (n,) int64 UTC ns; `dates` (n,) datetime64[D]."""
+    """A calendar's primary sessions in order. `opens`, `closes` (n,) int64 UTC ns; `dates` (n,) datetime64[D].
+
+    `days` is how many days the calendar's horizon has.
+    """
 
     calendar: str
     opens: np.ndarray
     closes: np.ndarray
     dates: np.ndarray
+    days: int
 
     def __len__(self) -> int:
         return len(self.closes)
 
     @property
     def sessions_a_year(self) -> float:
-        """Average number of sessions in a year of 365.2425 days, over the calendar's stored horizon."""
-        days = (self.dates[-1] - self.dates[0]).astype(int) + 1
-        return float(len(self.dates) / days * 365.2425)
+        """Average number of sessions in a year of 365.2425 days, over the calendar's horizon."""
+        return len(self.dates) / self.days * 365.2425
 
 
 def load_sessions(calendar_identifier: str) -> Sessions:
@@ -50,6 +53,7 @@ def load_sessions(calendar_identifier: str) -> Sessions:
         opens=_nanoseconds([row[0] for row in rows]),
         closes=_nanoseconds([row[1] for row in rows]),
         dates=np.array([row[2] for row in rows], dtype="datetime64[D]"),
+        days=(calendar.valid_to - calendar.valid_from).days + 1,
     )
 
 

@@ -12,7 +12,7 @@ from django.db import connection
 
 from markets.data_nodes.reads import IdentityRange
 from markets.engine.frames import ValidFrame
-from markets.exceptions import UnknownIdentifiers
+from markets.exceptions import InvalidInput, UnknownIdentifiers
 from markets.models import Asset, StorageNode, UpdateStatistic
 
 ASSET_DIMENSION = "asset_identifier"
@@ -25,8 +25,8 @@ class UpdateStatistics:
 
     `index_progress` maps each identity to the time of its last row, `index_min` to that of its first (aware UTC
     datetimes; the key is the identifier itself where the table has one dimension besides time, else a tuple).
-    `max_time_index_value` is the last time of the whole table, whatever the scope. `asset_list` is the scope;
-    `dimensions` names what the keys are made of.
+    `max_time_index_value` is the last time of all rows that are this node's to write, whatever the assets in scope.
+    `asset_list` is the scope; `dimensions` names what the keys are made of.
     """
 
     index_progress: dict[Any, dt.datetime] = field(default_factory=dict)
@@ -99,7 +99,7 @@ class UpdateStatistics:
 def identifiers_of(assets: Iterable[Any]) -> list[str]:
     """The identifiers of assets given as text, mappings or objects, in their order.
 
-    Raises TypeError naming the position of an item of another kind, ValueError for a blank or repeated identifier.
+    Raises InvalidInput naming the position of an item of another kind or a blank one, or the repeated identifiers.
     """
     identifiers: list[str] = []
     for position, item in enumerate(assets):
@@ -110,13 +110,19 @@ def identifiers_of(assets: Iterable[Any]) -> list[str]:
         else:
             value = getattr(item, ASSET_DIMENSION, None) or getattr(item, "unique_identifier", None)
         if not isinstance(value, str):
-            raise TypeError(f"asset_list[{position}] is a {type(item).__name__}, neither an identifier nor an asset.")
+            raise InvalidInput(
+                f"asset_list[{position}] is a {type(item).__name__}, neither an identifier nor an asset. Give the "
+                "unique_identifier as text, or the asset.",
+                field="asset_list",
+            )
         if not value.strip():
-            raise ValueError(f"asset_list[{position}] is blank.")
+            raise InvalidInput(f"asset_list[{position}] is blank. Remove it.", field="asset_list")
         identifiers.append(value)
     if len(set(identifiers)) != len(identifiers):
         twice = sorted(value for value, count in Counter(identifiers).items() if count > 1)
-        raise ValueError(f"asset_list names {', '.join(twice[:10])} more than once.")
+        raise InvalidInput(
+            f"asset_list names {', '.join(twice[:10])} more than once. Name each asset once.", field="asset_list"
+        )
     return identifiers
 
 
@@ -188,13 +194,21 @@ def from_microseconds(value: int) -> dt.datetime:
 
 def stored_progress(storage: StorageNode, identities: Sequence[Identity]) -> dict[Identity, dt.datetime]:
     """Identity → time of its last row, of those identities that have rows."""
+    if not identities:
+        return {}
+    width = len(identities[0])
+    parts = [[identity[place] for identity in identities] for place in range(width)]
     with connection.cursor() as cursor:
         cursor.execute(
-            f'SELECT identity, last_time_index FROM "{UpdateStatistic._meta.db_table}" WHERE storage_id = %s',
-            [storage.pk],
+            f"""
+            SELECT s.identity, s.last_time_index FROM "{UpdateStatistic._meta.db_table}" AS s
+            JOIN unnest({"%s::text[], " * width}%s::bigint[]) AS w({_part_names(width)}place)
+                ON s.identity = {_identity_array(width)}
+            WHERE s.storage_id = %s
+            """,
+            [*parts, list(range(len(identities))), storage.pk],
         )
-        wanted = set(identities)
-        return {tuple(identity): last for identity, last in cursor.fetchall() if tuple(identity) in wanted}
+        return {tuple(identity): last for identity, last in cursor.fetchall()}
 
 
 def record_statistics(storage: StorageNode, frame: ValidFrame, asset_ids: Mapping[str, int]) -> None:
@@ -222,7 +236,7 @@ def record_statistics(storage: StorageNode, frame: ValidFrame, asset_ids: Mappin
                 (storage_id, identity, asset_id, first_time_index, last_time_index, row_count, updated_at)
             SELECT %s, {_identity_array(width)}, asset_id, first, last, row_count, clock_timestamp()
             FROM unnest({"%s::text[], " * width}%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[])
-                AS t({"".join(f"part{i}, " for i in range(width))}asset_id, first, last, row_count)
+                AS t({_part_names(width)}asset_id, first, last, row_count)
             ON CONFLICT (storage_id, identity) DO UPDATE SET
                 first_time_index = least(s.first_time_index, excluded.first_time_index),
                 last_time_index = greatest(s.last_time_index, excluded.last_time_index),
@@ -238,6 +252,10 @@ def record_statistics(storage: StorageNode, frame: ValidFrame, asset_ids: Mappin
                 [row[4] for row in rows],
             ],
         )
+
+
+def _part_names(width: int) -> str:
+    return "".join(f"part{i}, " for i in range(width))
 
 
 def _identity_array(width: int) -> str:

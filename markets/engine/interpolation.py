@@ -39,7 +39,7 @@ class BarNotAtSessionCloseError(ValueError):
         )
         super().__init__(
             f"{rows.size} bars are not stamped at a session close: {named}. Stamp bars at the close of their session, "
-            "use the calendar that they trade on, or allow a tolerance."
+            "or use the calendar that they trade on."
         )
 
 
@@ -273,7 +273,7 @@ def _sessions_of_bars(codes: IntArray, times: IntArray, closes: IntArray, tolera
         row = int(repeated[0]) + 1
         raise ValueError(
             f"Bars {row - 1} and {row} of asset {codes[row]} ({_text(times[row - 1])}, {_text(times[row])}) fall in "
-            "one session: keep one, or reduce the tolerance."
+            "one session: keep one."
         )
     return nearest.astype(np.int64, copy=False)
 

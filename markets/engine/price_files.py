@@ -2,7 +2,6 @@
 
 import csv
 import difflib
-import io
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -45,6 +44,17 @@ class PriceFile:
     dates: np.ndarray | None
     open_times: pd.DatetimeIndex | None
     numbers: dict[str, np.ndarray]
+
+    def take(self, rows: np.ndarray) -> "PriceFile":
+        """The rows at these positions."""
+        return PriceFile(
+            identifier_column=self.identifier_column,
+            identifiers=self.identifiers[rows],
+            times=None if self.times is None else self.times[rows],
+            dates=None if self.dates is None else self.dates[rows],
+            open_times=None if self.open_times is None else self.open_times[rows],
+            numbers={name: values[rows] for name, values in self.numbers.items()},
+        )
 
 
 def read_price_file(path: str | Path) -> PriceFile:
@@ -101,11 +111,7 @@ def _load_csv(path: Path) -> pd.DataFrame:
     """
     with pa.input_stream(str(path)) as stream:  # decompresses by the name's suffix
         data = stream.read().rstrip(b"\r\n\t ") + b"\n"
-    try:
-        beginning = io.StringIO(data.decode("utf-8-sig"), newline=None)
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.", field="path") from error
-    header = next(csv.reader(beginning), [])
+    header = next(csv.reader([_utf8(re.split(rb"[\r\n]", data, maxsplit=1)[0], path)]), [])
     if not header:
         raise InvalidInput(f"{path} is empty. {_expected()}", field="path")
     texts = dict.fromkeys(header, pa.string())
@@ -113,8 +119,16 @@ def _load_csv(path: Path) -> pd.DataFrame:
     try:
         table = _parse_csv(data, texts | numbers)
     except pa.ArrowInvalid:
+        _utf8(data, path)
         table = _parse_csv(data, texts)  # perhaps a number is none: its text is wanted for the message
     return table.to_pandas()
+
+
+def _utf8(data: bytes, path: Path) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{path} is not UTF-8 text (byte {error.start}). Save it as UTF-8.", field="path") from error
 
 
 def _parse_csv(data: bytes, kinds: dict[str, pa.DataType]) -> pa.Table:

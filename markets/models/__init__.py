@@ -5,7 +5,7 @@ from markets.models.assets import Asset, AssetType, OpenFigiDetails
 from markets.models.base import RegistryRow
 from markets.models.calendar_days import CalendarDate, CalendarEvent
 from markets.models.calendars import Calendar, CalendarSession
-from markets.models.categories import AssetCategory, AssetCategoryMembership
+from markets.models.categories import AssetCategory, AssetCategoryMembership, holds_at
 from markets.models.data_nodes import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
 from markets.models.details import Bond, CurrencySpot, Future
 from markets.models.indices import Index, IndexType
@@ -38,4 +38,5 @@ __all__ = [
     "RunStatus",
     "StorageNode",
     "UpdateStatistic",
+    "holds_at",
 ]

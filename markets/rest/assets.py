@@ -3,15 +3,18 @@
 from typing import Any
 
 import django_filters as filters
+from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
-from rest_framework.exceptions import PermissionDenied
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from markets.models import Asset, OpenFigiDetails
+from markets.models import Asset, AssetCategoryMembership, OpenFigiDetails
 from markets.rest import parameters
-from markets.rest.base import IF_MATCH, UID, WritableViewSet
+from markets.rest.base import IF_MATCH, UID
+from markets.rest.bulk import BulkUpsertViewSet, describe_bulk
 from markets.rest.filters import (
+    AsOf,
     Flag,
     Ordering,
     RegistryFilters,
@@ -24,6 +27,7 @@ from markets.rest.filters import (
 )
 from markets.rest.serializers import RegistrySerializer
 from markets.services import assets, deletion
+from markets.services.bulk import BulkOutcome, OnError
 
 FORCE = "markets.force_delete_public_asset"
 
@@ -51,6 +55,21 @@ class AssetSerializer(RegistrySerializer):
         ]
 
 
+class OpenFigiDetailsRowSerializer(RegistrySerializer):
+    class Meta:
+        model = OpenFigiDetails
+        fields = OpenFigiDetailsSerializer.Meta.fields
+        read_only_fields = ["updated_at"]
+
+
+class AssetRowSerializer(AssetSerializer):
+    """A row of the bulk upsert, where the details can be given, too."""
+
+    openfigi_details = OpenFigiDetailsRowSerializer(
+        required=False, allow_null=True, help_text="Its fields may also stand beside the asset's own."
+    )
+
+
 class AssetFilters(RegistryFilters):
     unique_identifier = identifier_filters()["unique_identifier"]
     unique_identifier__in = identifier_filters()["unique_identifier__in"]
@@ -58,7 +77,8 @@ class AssetFilters(RegistryFilters):
     asset_type = TypeKey()
     asset_type__in = TypeKeyIn(field_name="asset_type")
     is_custom_by_organization = Flag()
-    categories__uid = Uid(help_text="Members of this category.")
+    categories__uid = Uid(help_text="Members of this category: now, or at `as_of`.", method="filter_members")
+    as_of = AsOf(help_text="With `categories__uid`: the members at this time; a date is the end of its day (UTC).")
     figi = filters.CharFilter(field_name="openfigi_details__figi")
     figi__in = TextIn(field_name="openfigi_details__figi")
     composite = filters.CharFilter(field_name="openfigi_details__composite")
@@ -69,16 +89,31 @@ class AssetFilters(RegistryFilters):
     search = SearchFilter("unique_identifier", "openfigi_details__ticker", "openfigi_details__name")
     ordering = Ordering(fields=["unique_identifier", "asset_type", "created_at", "updated_at"])
 
+    def filter_queryset(self, queryset: QuerySet) -> QuerySet:
+        if self.form.cleaned_data.get("as_of") and not self.form.cleaned_data.get("categories__uid"):
+            raise ValidationError({"as_of": "as_of goes with categories__uid. Give both, or leave it out."})
+        return super().filter_queryset(queryset)
 
-class AssetViewSet(WritableViewSet):
+    def filter_members(self, queryset: QuerySet, name: str, value: Any) -> QuerySet:
+        memberships = AssetCategoryMembership.objects.filter(category__uid=value)
+        return queryset.filter(pk__in=memberships.at(self.form.cleaned_data.get("as_of")).values("asset"))
+
+
+@describe_bulk("asset")
+class AssetViewSet(BulkUpsertViewSet):
     queryset = Asset.objects.select_related("openfigi_details")
     serializer_class = AssetSerializer
+    bulk_row_serializer = AssetRowSerializer
     filterset_class = AssetFilters
     row_name = "asset"
-    query_parameters = {"destroy": ("force",)}
+    query_parameters = {"destroy": ("force",), "bulk_upsert": ("on_error",)}
+    action_permissions = {"bulk_upsert": ("markets.add_asset", "markets.change_asset")}
 
     def perform_creation(self, values: dict[str, Any]) -> Asset:
         return assets.create_asset(**values)
+
+    def perform_bulk_upsert(self, rows: list[Any], on_error: OnError) -> BulkOutcome:
+        return assets.bulk_upsert_assets(rows, on_error=on_error)
 
     def perform_change(self, row: Asset, values: dict[str, Any]) -> Asset:
         return assets.update_asset(row, **values)

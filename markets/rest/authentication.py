@@ -13,7 +13,10 @@ from rest_framework.request import Request
 from markets.models import AccessToken
 
 TOUCH_INTERVAL = dt.timedelta(minutes=1)  # precise enough for "is it still used?", without a write for every request
-INVALID = "This token is not valid. It may have expired or been revoked; make another with create_token."
+INVALID = (
+    "This token is not valid: it has expired or was revoked, or its user is not active. Make another: "
+    "manage.py create_token USER."
+)
 
 
 class TokenAuthentication(KnoxTokenAuthentication):
@@ -28,7 +31,10 @@ class TokenAuthentication(KnoxTokenAuthentication):
     def authenticate_credentials(self, token: bytes) -> tuple[Any, Any]:
         if not token.isalnum() or not token.isascii():
             raise AuthenticationFailed(INVALID)
-        user, access = super().authenticate_credentials(token)
+        try:
+            user, access = super().authenticate_credentials(token)
+        except AuthenticationFailed:  # unknown, expired, or its user is not active: knox does not say what to do
+            raise AuthenticationFailed(INVALID) from None
         self._touch(access)
         return user, access
 

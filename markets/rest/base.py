@@ -1,6 +1,8 @@
 """The base of views: rows addressed by uid, guarded by ETag, written through services."""
 
 import datetime as dt
+import hashlib
+import json
 import uuid
 from collections.abc import Mapping
 from typing import Any, ClassVar
@@ -58,7 +60,6 @@ class RegistryViewSet(MSMView, mixins.ListModelMixin, GenericViewSet):
     queryset: QuerySet
     lookup_field = "uid"
     lookup_value_regex = "[^/]+"
-    name: ClassVar[str] = "row"
 
     def get_object(self) -> Any:
         return self.find(self.get_queryset())
@@ -97,9 +98,9 @@ class WritableViewSet(RegistryViewSet):
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         serializer = self.get_serializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        with transaction.atomic():
+        with transaction.atomic():  # the answer is read in it too: afterwards another request may delete the row
             row = self.perform_creation(dict(serializer.validated_data))
-        return self.answer(row, status.HTTP_201_CREATED)
+            return self.answer(row, status.HTTP_201_CREATED)
 
     @extend_schema(parameters=[UID, IF_MATCH])
     def update(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -116,7 +117,7 @@ class WritableViewSet(RegistryViewSet):
             serializer = self.get_serializer(self.find(self.get_queryset()), data=data, partial=partial)
             serializer.is_valid(raise_exception=True)
             row = self.perform_change(row, dict(serializer.validated_data))
-        return self.answer(row, status.HTTP_200_OK)
+            return self.answer(row, status.HTTP_200_OK)
 
     @extend_schema(parameters=[UID, IF_MATCH], responses={204: None})
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -161,3 +162,8 @@ def etag(row: Any) -> str:
     """Names this state of the row: it changes whenever the row does."""
     since = row.updated_at - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
     return f'"{row.uid.hex}-{since // dt.timedelta(microseconds=1):x}"'
+
+
+def body_etag(body: Any) -> str:
+    """Names this state of an answer that shows more than one row."""
+    return f'"{hashlib.sha256(json.dumps(body, default=str).encode()).hexdigest()[:32]}"'

@@ -4,27 +4,24 @@ from typing import Any
 
 import django_filters as filters
 from django.db import transaction
-from django.db.models import Count, IntegerField, OuterRef, Subquery
+from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
 from django.db.models.functions import Coalesce
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from markets.models import AssetCategory, AssetCategoryMembership
+from markets.rest import parameters
 from markets.rest.base import IF_MATCH, UID, WritableViewSet
 from markets.rest.filters import Ordering, RegistryFilters, SearchFilter, Uid, identifier_filters
 from markets.rest.serializers import MetadataField, RegistrySerializer, StrictSerializer
 from markets.services import categories
 
 MOST_ASSETS = 100_000
-_members = (
-    AssetCategoryMembership.objects.filter(category=OuterRef("pk"))
-    .order_by()
-    .values("category")
-    .annotate(number=Count("pk"))
-    .values("number")
+AS_OF = OpenApiParameter(
+    "as_of", str, description="Count the members at this time; a date is the end of its day (UTC). Now when left out."
 )
 
 
@@ -71,24 +68,47 @@ class CategoryFilters(RegistryFilters):
     unique_identifier__in = identifier_filters()["unique_identifier__in"]
     unique_identifier__contains = identifier_filters()["unique_identifier__contains"]
     display_name = filters.CharFilter()
-    assets__uid = Uid(help_text="Categories that this asset belongs to.")
+    assets__uid = Uid(help_text="Categories that this asset belongs to now.", method="filter_asset")
     search = SearchFilter("unique_identifier", "display_name", "description")
     ordering = Ordering(fields=["unique_identifier", "display_name", "created_at", "updated_at"])
 
+    def filter_asset(self, queryset: QuerySet, name: str, value: Any) -> QuerySet:
+        memberships = AssetCategoryMembership.objects.filter(asset__uid=value).at()
+        return queryset.filter(pk__in=memberships.values("category"))
+
 
 class CategoryViewSet(WritableViewSet):
-    """A category's members are listed by `GET /api/v1/asset/?categories__uid=<uid>`."""
+    """A category's members are listed by `GET /api/v1/asset/?categories__uid=<uid>`, at a past time with `&as_of=`."""
 
-    queryset = AssetCategory.objects.annotate(
-        number_of_assets=Coalesce(Subquery(_members, output_field=IntegerField()), 0)
-    )
+    queryset = AssetCategory.objects.all()
     serializer_class = CategorySerializer
     filterset_class = CategoryFilters
     row_name = "asset category"
+    query_parameters = {"retrieve": ("as_of",)}
     action_permissions = {
         "append_assets": ("markets.change_assetcategory",),
         "remove_assets": ("markets.change_assetcategory",),
     }
+
+    def get_queryset(self) -> QuerySet[AssetCategory]:
+        instant = parameters.as_of(self.request) if self.action == "retrieve" else None
+        members = (
+            AssetCategoryMembership.objects.filter(category=OuterRef("pk"))
+            .at(instant)
+            .order_by()
+            .values("category")
+            .annotate(number=Count("pk"))
+            .values("number")
+        )
+        return (
+            super()
+            .get_queryset()
+            .annotate(number_of_assets=Coalesce(Subquery(members, output_field=IntegerField()), 0))
+        )
+
+    @extend_schema(parameters=[UID, AS_OF])
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        return super().retrieve(request, *args, **kwargs)
 
     def perform_creation(self, values: dict[str, Any]) -> AssetCategory:
         return categories.create_category(**values)
@@ -101,7 +121,7 @@ class CategoryViewSet(WritableViewSet):
     )
     @action(detail=True, methods=["post"], url_path="append-assets", pagination_class=None, filterset_class=None)
     def append_assets(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Add assets; those that belong already stay. An unknown asset: nothing is added."""
+        """Add assets from now on; those that belong already stay. An unknown asset: nothing is added."""
         return self._change_members(request, categories.append_members)
 
     @extend_schema(
@@ -109,7 +129,7 @@ class CategoryViewSet(WritableViewSet):
     )
     @action(detail=True, methods=["post"], url_path="remove-assets", pagination_class=None, filterset_class=None)
     def remove_assets(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """Remove assets; those that do not belong are left alone. The assets themselves stay."""
+        """Remove assets from now on; the past keeps them. Those that do not belong are left alone, assets stay."""
         return self._change_members(request, categories.remove_members)
 
     def _change_members(self, request: Request, change: Any) -> Response:

@@ -3,7 +3,7 @@
 from typing import Any
 
 import django_filters as filters
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from django.http import StreamingHttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers, status
@@ -14,7 +14,7 @@ from rest_framework.reverse import reverse
 
 from markets.models import NodeRun, NodeUpdate, StorageNode, UpdateStatistic
 from markets.rest import parameters
-from markets.rest.base import RegistryViewSet, etag, parse_uid
+from markets.rest.base import RegistryViewSet, body_etag, parse_uid
 from markets.rest.errors import NotFoundResponse
 from markets.rest.filters import PAGING, Ordering, RegistryFilters, SearchFilter, TextIn
 from markets.rest.frames import (
@@ -149,7 +149,8 @@ class DataNodeViewSet(RegistryViewSet):
 
     def get_object(self) -> NodeUpdate:
         found = node_runs.find_node_update(self._identifier())
-        return _with_latest_runs([self.get_queryset().get(pk=found.pk)])[0]
+        read = Prefetch("dependencies", NodeUpdate.objects.select_related("storage"))
+        return _with_latest_runs([self.get_queryset().prefetch_related(read).get(pk=found.pk)])[0]
 
     def get_storage(self) -> StorageNode:
         """The table that the path names: of an update by uid or hash, or by the published identifier."""
@@ -166,8 +167,8 @@ class DataNodeViewSet(RegistryViewSet):
 
     @extend_schema(parameters=[IDENTIFIER], responses=NodeDetailSerializer)
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        row = self.get_object()
-        return Response(NodeDetailSerializer(row).data, headers={"ETag": etag(row)})
+        body = NodeDetailSerializer(self.get_object()).data
+        return Response(body, headers={"ETag": body_etag(body)})
 
     @extend_schema(parameters=[IDENTIFIER, *FRAME_PARAMETERS, ASSETS], responses=FRAME_RESPONSES, filters=False)
     @action(detail=True, methods=["get"], pagination_class=None, content_negotiation_class=AnyAccept)

@@ -4,12 +4,14 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
+from django.conf import settings
+from django.core.exceptions import ObjectDoesNotExist, RequestDataTooBig, SuspiciousOperation
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.db import DataError, Error, IntegrityError, InterfaceError, OperationalError
 from django.db.models.deletion import ProtectedError, RestrictedError
 from drf_standardized_errors.handler import ExceptionHandler
 from rest_framework import status
-from rest_framework.exceptions import APIException, ErrorDetail, ValidationError
+from rest_framework.exceptions import APIException, ErrorDetail, ParseError, ValidationError
 from rest_framework.response import Response
 
 from markets.exceptions import Conflict, InvalidInput, InvalidReferences, MSMError, NotFound
@@ -35,6 +37,11 @@ class PreconditionFailed(APIException):
     )
 
 
+class TooLarge(APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
+
+
 class Unavailable(APIException):
     status_code = status.HTTP_503_SERVICE_UNAVAILABLE
     default_code = "unavailable"
@@ -51,6 +58,13 @@ class Handler(ExceptionHandler):
             return _of_database(exc)
         if isinstance(exc, DjangoValidationError):
             return ValidationError(exc.messages)
+        if isinstance(exc, RequestDataTooBig):
+            most = (settings.DATA_UPLOAD_MAX_MEMORY_SIZE or 0) // 2**20
+            return TooLarge(f"The body is larger than {most} MiB. Send it in several requests.")
+        if isinstance(exc, SuspiciousOperation):
+            return ParseError("The request cannot be read. Check its headers and its body.")
+        if isinstance(exc, ObjectDoesNotExist):  # read once, and gone when it was read again
+            return NotFoundResponse("Another request deleted the row meanwhile. Read the list again.")
         return super().convert_known_exceptions(exc)
 
     def format_exception(self, exc: APIException) -> dict:

@@ -1,17 +1,20 @@
 """Filters of lists: one documented parameter for each indexed field; whatever is unknown or malformed is refused."""
 
+import datetime as dt
 from typing import Any
 
 import django_filters as filters
 from django import forms
 from django.db.models import Q, QuerySet
 from django_filters.rest_framework import DjangoFilterBackend, FilterSet
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import extend_schema_field
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from markets.exceptions import InvalidInput
 from markets.rest.parameters import refuse_unknown
-from markets.services.values import normalise_type_key
+from markets.services.values import clean_as_of, normalise_type_key
 
 PAGING = ("limit", "offset")
 LONGEST_LIST = 500
@@ -42,6 +45,28 @@ class UuidField(forms.UUIDField):
 
 class Uid(filters.UUIDFilter):
     field_class = UuidField
+
+
+class AsOfField(forms.Field):
+    def to_python(self, value: Any) -> dt.datetime | None:
+        if value in (None, ""):
+            return None
+        text = str(value)
+        try:
+            # In a query a `+` that was not escaped arrives as a space.
+            return clean_as_of(text.replace(" ", "+") if text[-6:-5] == " " else text)
+        except InvalidInput as error:
+            raise forms.ValidationError(str(error), code="invalid") from error
+
+
+@extend_schema_field(OpenApiTypes.STR)
+class AsOf(filters.Filter):
+    """A point in time that another filter of the list looks at; alone it filters nothing."""
+
+    field_class = AsOfField
+
+    def filter(self, queryset: QuerySet, value: dt.datetime | None) -> QuerySet:
+        return queryset
 
 
 class UidIn(filters.BaseInFilter, Uid):

@@ -11,8 +11,7 @@ from rest_framework.response import Response
 from markets.models import Job, JobMessage, JobStatus
 from markets.rest.base import UID, RegistryViewSet, etag
 from markets.rest.filters import Ordering, RegistryFilters, SearchFilter
-
-LATEST_MESSAGES = 500  # what a page can show; the run's own log has the rest
+from markets.services import jobs
 
 
 class JobMessageSerializer(serializers.ModelSerializer):
@@ -37,7 +36,7 @@ class JobSerializer(serializers.ModelSerializer):
 
 class JobDetailSerializer(JobSerializer):
     status = serializers.ChoiceField(choices=JobStatus.choices, read_only=True)
-    messages = serializers.SerializerMethodField(help_text=f"The latest {LATEST_MESSAGES}, oldest first.")
+    messages = serializers.SerializerMethodField(help_text=f"The latest {jobs.LATEST_MESSAGES}, oldest first.")
 
     class Meta(JobSerializer.Meta):
         fields = [*JobSerializer.Meta.fields, "messages"]
@@ -45,8 +44,7 @@ class JobDetailSerializer(JobSerializer):
 
     @extend_schema_field(JobMessageSerializer(many=True))
     def get_messages(self, job: Job) -> list[dict[str, Any]]:
-        latest = list(job.messages.order_by("-id")[:LATEST_MESSAGES])
-        return JobMessageSerializer(latest[::-1], many=True).data
+        return JobMessageSerializer(jobs.latest_messages(job), many=True).data
 
 
 class JobFilters(RegistryFilters):

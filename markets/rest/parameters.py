@@ -7,6 +7,9 @@ from collections.abc import Collection, Iterable
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
+from markets.exceptions import InvalidInput
+from markets.services.values import clean_as_of
+
 
 def refuse_unknown(request: Request, known: Collection[str], *, repeatable: Collection[str] = ()) -> None:
     """Raise 400 naming each parameter that is not known, and those given more than once."""
@@ -38,6 +41,17 @@ def instant(request: Request, name: str) -> dt.datetime | None:
         return None
     # In a query a `+` that was not escaped arrives as a space.
     return parse_instant(text.replace(" ", "+") if text[-6:-5] == " " else text, name)
+
+
+def as_of(request: Request) -> dt.datetime | None:
+    """The instant that `as_of` names: a time, or a date for the end of its day; None when it is absent."""
+    text = request.query_params.get("as_of")
+    if text is None:
+        return None
+    try:
+        return clean_as_of(text.replace(" ", "+") if text[-6:-5] == " " else text)
+    except InvalidInput as error:
+        raise ValidationError({"as_of": str(error)}) from error
 
 
 def parse_instant(text: str, name: str) -> dt.datetime:

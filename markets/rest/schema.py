@@ -1,5 +1,6 @@
 """OpenAPI: what drf-spectacular finds by itself, plus the errors that every route can give."""
 
+import inspect
 from typing import Any
 
 from drf_spectacular.openapi import AutoSchema
@@ -29,6 +30,12 @@ _MEANINGS = {
 
 
 class MSMAutoSchema(AutoSchema):
+    def get_description(self) -> str:
+        """The docstring of the action, else of the view itself; those of the bases are about the code."""
+        method = getattr(self.view, getattr(self.view, "action", None) or self.method.lower(), None)
+        own = vars(type(self.view)).get("__doc__") or ""
+        return (inspect.getdoc(method) if method is not None else None) or inspect.cleandoc(own)
+
     def _get_response_bodies(self, direction: str = "response") -> Any:
         responses = super()._get_response_bodies(direction)  # type: ignore[arg-type]
         if direction != "response":
@@ -38,7 +45,7 @@ class MSMAutoSchema(AutoSchema):
             statuses.append("404")
         if self.method not in SAFE_METHODS:
             statuses.append("409")
-        if self.method in ("PUT", "PATCH", "DELETE"):
+        if any(getattr(parameter, "name", None) == "If-Match" for parameter in self.get_override_parameters()):
             statuses.append("412")
         for code in statuses:
             if code not in responses:

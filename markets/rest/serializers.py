@@ -6,6 +6,8 @@ from django.db import models
 from rest_framework import serializers
 from rest_framework.exceptions import ErrorDetail, ValidationError
 
+from markets.services.values import UNSET, cannot_be_changed
+
 
 class StrictCharField(serializers.CharField):
     """Text only: a number is not taken for its digits."""
@@ -47,9 +49,7 @@ class StrictFieldsMixin:
         stored = self._stored() if fixed else {}
         for name in fixed:
             if name not in stored or stored[name] != data[name]:
-                text = f"{name} cannot be changed. Leave it out" + (
-                    f", or send it as it is: {str(stored[name])[:100]}." if name in stored else "."
-                )
+                text = cannot_be_changed(name, stored.get(name, UNSET))
                 errors[name] = [ErrorDetail(text, code="read_only")]
         if errors:
             raise ValidationError(errors)

@@ -1,9 +1,8 @@
 """Routes of the market."""
 
-from rest_framework.routers import SimpleRouter
-
 from markets.rest.asset_types import AssetTypeViewSet
 from markets.rest.assets import AssetViewSet
+from markets.rest.bulk import RegistryRouter
 from markets.rest.calendar_days import CalendarDateViewSet, CalendarEventViewSet
 from markets.rest.calendars import CalendarViewSet
 from markets.rest.categories import CategoryViewSet
@@ -13,7 +12,7 @@ from markets.rest.indices import IndexTypeViewSet, IndexViewSet
 from markets.rest.issuers import IssuerViewSet
 from markets.rest.jobs import JobViewSet
 
-router = SimpleRouter()
+router = RegistryRouter()
 router.register("asset", AssetViewSet, basename="asset")
 router.register("asset-type", AssetTypeViewSet, basename="asset-type")
 router.register("asset-category", CategoryViewSet, basename="asset-category")

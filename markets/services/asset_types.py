@@ -1,11 +1,16 @@
 """Asset types: the registry of kinds of instruments."""
 
+from collections.abc import Iterable
+
 from django.db import transaction
 from django.utils import timezone
 
 from markets.exceptions import Conflict, InvalidInput, ProtectedRow
 from markets.models import Asset, AssetType
 from markets.services import deletion
+from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
+from markets.services.bulk_stage import Entity, by_name
+from markets.services.stored import insert_or_lock, locked
 from markets.services.values import (
     UNSET,
     Unset,
@@ -57,7 +62,8 @@ def update_asset_type(
     metadata_json: dict | Unset | None = UNSET,
 ) -> AssetType:
     """Change the fields that are given; the key never changes."""
-    return _change(row, _cleaned(display_name=display_name, description=description, metadata_json=metadata_json))
+    fields = _cleaned(display_name=display_name, description=description, metadata_json=metadata_json)
+    return _change(locked(row), fields)
 
 
 @transaction.atomic
@@ -76,15 +82,27 @@ def ensure_asset_type(
 def register_asset_type(asset_type: str | None) -> str | None:
     """The normalised key; the type is made, without a name, when nobody described it yet."""
     key = normalise_type_key(asset_type, field="asset_type")
-    if key is not None and not AssetType.objects.filter(asset_type=key).exists():
-        AssetType.objects.bulk_create([AssetType(asset_type=key)], ignore_conflicts=True)
+    if key is not None:
+        register_asset_types([key])
     return key
+
+
+def register_asset_types(keys: Iterable[str]) -> None:
+    """Make the types of these normalised keys that there are not yet, in their order so that callers cannot block."""
+    wanted = set(keys)
+    missing = wanted.difference(AssetType.objects.filter(asset_type__in=wanted).values_list("asset_type", flat=True))
+    AssetType.objects.bulk_create([AssetType(asset_type=key) for key in sorted(missing)], ignore_conflicts=True)
+
+
+def bulk_upsert_asset_types(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
+    """Many types at once, by `asset_type`; see `markets.services.bulk`."""
+    return bulk_upsert(ASSET_TYPES, rows, on_error=on_error)
 
 
 @transaction.atomic
 def delete_asset_type(row: AssetType) -> None:
     """Delete a type that no asset has. Raises ProtectedRow with the number of assets that have it."""
-    AssetType.objects.select_for_update().filter(pk=row.pk).first()
+    locked(row)
     used = assets_of_type(row)
     if used:
         raise ProtectedRow(
@@ -114,10 +132,7 @@ def assets_of_type(row: AssetType) -> int:
 
 
 def _insert(key: str, fields: dict) -> Upserted[AssetType]:
-    candidate = AssetType(asset_type=key, **fields)
-    AssetType.objects.bulk_create([candidate], ignore_conflicts=True)
-    stored = AssetType.objects.select_for_update().get(asset_type=key)
-    return Upserted(stored, created=stored.uid == candidate.uid)
+    return insert_or_lock(AssetType(asset_type=key, **fields), key="asset_type")
 
 
 def _required_key(value: object) -> str:
@@ -127,7 +142,7 @@ def _required_key(value: object) -> str:
     return key
 
 
-def _cleaned(*, display_name: object, description: object, metadata_json: object) -> dict:
+def _cleaned(*, display_name: object = UNSET, description: object = UNSET, metadata_json: object = UNSET) -> dict:
     fields = given(display_name=display_name, description=description, metadata_json=metadata_json)
     if "display_name" in fields:
         fields["display_name"] = clean_optional_text(display_name, field="display_name", longest=255)
@@ -145,3 +160,14 @@ def _change(row: AssetType, fields: dict) -> AssetType:
         row.updated_at = timezone.now()
         row.save(update_fields=[*fields, "updated_at"])
     return row
+
+
+ASSET_TYPES = Entity(
+    noun="asset type",
+    model=AssetType,
+    key="asset_type",
+    clean_key=_required_key,
+    clean=by_name(_cleaned, ("display_name", "description", "metadata_json")),
+    defaults={},
+    read_only={name: name for name in ("uid", "id", "created_at", "updated_at")},
+)

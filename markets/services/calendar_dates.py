@@ -8,9 +8,10 @@ from django.utils import timezone
 
 from markets.exceptions import Conflict, NotFound
 from markets.models import Calendar, CalendarDate
-from markets.services.calendar_rows import check_in_horizon, lock, touch
+from markets.services.calendar_rows import check_in_horizon, touch
 from markets.services.market_calendars import MarketSchedule
 from markets.services.registry_rows import change, insert_once, refuse_unknown
+from markets.services.stored import locked
 from markets.services.values import Upserted, clean_date, clean_flag, clean_object, clean_optional_text, given
 
 FLAGS = ("is_business_day", "is_holiday", "is_weekend", "is_early_close")
@@ -46,7 +47,7 @@ def update_date(row: CalendarDate, **fields: Any) -> CalendarDate:
 @transaction.atomic
 def delete_date(row: CalendarDate) -> None:
     """Delete one date. Raises NotFound when it is gone."""
-    lock(row.calendar)
+    locked(row.calendar)
     deleted, _ = CalendarDate.objects.filter(pk=row.pk).delete()
     if not deleted:
         raise NotFound(f"The date {row} is deleted already.")
@@ -91,7 +92,7 @@ def _save(
     calendar: Calendar, local_date: object, fields: dict[str, Any], *, must_be_new: bool = False
 ) -> Upserted[CalendarDate]:
     day, cleaned = clean_date(local_date, field="local_date"), _cleaned(fields)
-    lock(calendar)
+    calendar = locked(calendar)
     check_in_horizon(calendar, day, field="local_date")
     saved = insert_once(CalendarDate, {"calendar": calendar, "local_date": day}, cleaned)
     if not saved.created:

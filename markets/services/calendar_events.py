@@ -7,8 +7,9 @@ from django.db import transaction
 
 from markets.exceptions import Conflict, InvalidInput, NotFound
 from markets.models import Calendar, CalendarEvent
-from markets.services.calendar_rows import check_in_horizon, lock, touch
+from markets.services.calendar_rows import check_in_horizon, touch
 from markets.services.registry_rows import change, insert_once, refuse_unknown
+from markets.services.stored import locked
 from markets.services.term_values import clean_moment, clean_token
 from markets.services.values import Upserted, as_uid, clean_date, clean_object, clean_optional_text, given
 
@@ -53,7 +54,7 @@ def update_event(row: CalendarEvent, **fields: Any) -> CalendarEvent:
 @transaction.atomic
 def delete_event(row: CalendarEvent) -> None:
     """Delete one event. Raises NotFound when it is gone."""
-    lock(row.calendar)
+    locked(row.calendar)
     deleted, _ = CalendarEvent.objects.filter(pk=row.pk).delete()
     if not deleted:
         raise NotFound(f"The event {row} is deleted already.")
@@ -66,7 +67,7 @@ def _save(calendar: Calendar, fields: dict[str, Any], *, must_be_new: bool = Fal
     refuse_unknown(values, (*KEY, *FIELDS), subject="A calendar event")
     cleaned = _cleaned({"event_label": "", "target_type": "", "target_identifier": "", **values})
     key = {"calendar": calendar, **{name: cleaned.pop(name) for name in KEY}}
-    lock(calendar)
+    calendar = locked(calendar)
     if key["event_date"] is not None:
         check_in_horizon(calendar, key["event_date"], field="event_date")
     saved = insert_once(CalendarEvent, key, cleaned)

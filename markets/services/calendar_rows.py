@@ -1,17 +1,11 @@
-"""What the services of a calendar's rows share: its lock, its horizon, and when it changed last."""
+"""What the services of a calendar's rows share: its horizon, and when it changed last."""
 
 import datetime as dt
 
 from django.utils import timezone
 
-from markets.exceptions import InvalidInput, NotFound
+from markets.exceptions import InvalidInput
 from markets.models import Calendar
-
-
-def lock(calendar: Calendar) -> None:
-    """Hold the calendar until the transaction ends. Raises NotFound when it is deleted."""
-    if Calendar.objects.select_for_update().filter(pk=calendar.pk).first() is None:
-        raise NotFound(f"The calendar {calendar} is deleted.")
 
 
 def touch(calendar: Calendar) -> None:

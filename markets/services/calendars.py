@@ -1,22 +1,23 @@
 """Calendars: their horizon, and their sessions and dates made from a market's rules."""
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 from django.db import transaction
 from django.utils import timezone as clock
+from psycopg import sql
 
-from markets.data_nodes.sessions import Sessions
 from markets.exceptions import Conflict, InvalidInput, NotFound
 from markets.models import Calendar, CalendarSession
+from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
+from markets.services.bulk_stage import STAGE, Entity, Stage, by_name
 from markets.services.calendar_dates import write_market_dates
 from markets.services.calendar_rows import check_in_horizon
-from markets.services.calendar_rows import lock as _lock
 from markets.services.calendar_rows import touch as _touch
 from markets.services.market_calendars import SOURCE, MarketSchedule, is_time_zone, market_schedule
+from markets.services.stored import insert_or_lock, locked
 from markets.services.values import (
     UNSET,
     Unset,
@@ -135,6 +136,7 @@ def update_calendar(calendar: Calendar, **fields: Any) -> Calendar:
     if unknown:
         raise InvalidInput(f"A calendar has no changeable field {listed(unknown)}.", field=unknown[0])
     cleaned = _cleaned(**given(**fields))
+    calendar = locked(calendar)
     first = cleaned.get("valid_from", calendar.valid_from)
     last = cleaned.get("valid_to", calendar.valid_to)
     _check_horizon(first, last)
@@ -169,7 +171,7 @@ def upsert_session(
     """Write one session by hand; its key is the date and the label. Times are aware; the date lies in the horizon."""
     day = clean_date(local_date, field="local_date")
     label = clean_text(session_label, field="session_label", longest=64)
-    _lock(calendar)
+    calendar = locked(calendar)
     check_in_horizon(calendar, day, field="local_date")
     values: dict[str, Any] = {
         **_session_times(opens_at, closes_at, break_starts_at, break_ends_at),
@@ -192,37 +194,11 @@ def delete_session(calendar: Calendar, *, local_date: dt.date | str, session_lab
     """Delete one session. Raises NotFound when there is none under this date and label."""
     day = clean_date(local_date, field="local_date")
     label = clean_text(session_label, field="session_label", longest=64)
-    _lock(calendar)
+    calendar = locked(calendar)
     deleted, _ = CalendarSession.objects.filter(calendar=calendar, local_date=day, session_label=label).delete()
     if not deleted:
         raise NotFound(f"{calendar} has no session {label!r} on {day}.")
     _touch(calendar)
-
-
-def sessions_between(
-    calendar: Calendar, start: dt.date | dt.datetime | None = None, end: dt.date | dt.datetime | None = None
-) -> Sessions:
-    """The primary sessions from start to end, both included, in order; one query.
-
-    A date bounds the local date, an aware datetime the close; None is unbounded.
-    """
-    rows = CalendarSession.objects.filter(calendar=calendar, is_primary=True)
-    for bound, operand, name in ((start, "gte", "start"), (end, "lte", "end")):
-        if isinstance(bound, dt.datetime):
-            rows = rows.filter(**{f"closes_at__{operand}": clean_instant(bound, field=name)})
-        elif bound is not None:
-            rows = rows.filter(**{f"local_date__{operand}": bound})
-    found = list(rows.order_by("closes_at").values_list("opens_at", "closes_at", "local_date"))
-    return Sessions(
-        calendar=calendar.unique_identifier,
-        opens=_nanoseconds(row[0] for row in found),
-        closes=_nanoseconds(row[1] for row in found),
-        dates=np.array([row[2] for row in found], dtype="datetime64[D]"),
-    )
-
-
-def _nanoseconds(instants: Iterable[dt.datetime]) -> np.ndarray:
-    return np.array([item.replace(tzinfo=None) for item in instants], dtype="datetime64[us]").astype(np.int64) * 1_000
 
 
 def _materialise(calendar: Calendar, label: str, schedule: MarketSchedule, *, created: bool) -> Materialised:
@@ -292,7 +268,18 @@ def _refuse_second_primary(calendar: Calendar, label: str, days: list[dt.date]) 
 
 def _check_horizon(first: dt.date, last: dt.date) -> None:
     if last < first:
-        raise InvalidInput(f"valid_to={last} is before valid_from={first}. Swap them.", field="valid_to")
+        raise InvalidInput(_horizon_reversed(first, last), field="valid_to")
+
+
+def _horizon_reversed(first: dt.date, last: dt.date) -> str:
+    return f"valid_to={last} is before valid_from={first}. Swap them."
+
+
+def _session_outside(calendar: str, day: dt.date, first: dt.date, last: dt.date) -> str:
+    return (
+        f"{calendar} has a session on {day}, outside of {first} to {last}. Delete it first, or make the calendar anew "
+        "from its market."
+    )
 
 
 def _cleaned(**fields: Any) -> dict[str, Any]:
@@ -318,10 +305,7 @@ def _cleaned(**fields: Any) -> dict[str, Any]:
 
 
 def _insert(identifier: str, fields: dict[str, Any]) -> Upserted[Calendar]:
-    candidate = Calendar(unique_identifier=identifier, **fields)
-    Calendar.objects.bulk_create([candidate], ignore_conflicts=True)
-    stored = Calendar.objects.select_for_update().get(unique_identifier=identifier)
-    return Upserted(stored, created=stored.uid == candidate.uid)
+    return insert_or_lock(Calendar(unique_identifier=identifier, **fields), key="unique_identifier")
 
 
 def _change(calendar: Calendar, fields: dict[str, Any]) -> Calendar:
@@ -332,3 +316,56 @@ def _change(calendar: Calendar, fields: dict[str, Any]) -> Calendar:
         calendar.updated_at = clock.now()
         calendar.save(update_fields=[*changed, "updated_at"])
     return calendar
+
+
+def bulk_upsert_calendars(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
+    """Many calendars at once, by `unique_identifier`; their sessions stay. See `markets.services.bulk`."""
+    return bulk_upsert(CALENDARS, rows, on_error=on_error)
+
+
+def _bad_horizons(stage: Stage) -> Iterator[tuple[int, str, str]]:
+    """Rows whose horizon, given or stored, ends before it begins or leaves a stored session outside.
+
+    The stored calendars are locked, in the order of their keys, so that no session is added meanwhile.
+    """
+    table = sql.Identifier(Calendar._meta.db_table)
+    stage.rows(
+        sql.SQL(
+            "SELECT c.id FROM {} AS c WHERE c.unique_identifier IN (SELECT unique_identifier FROM {}) "
+            "ORDER BY c.unique_identifier FOR UPDATE"
+        ).format(table, STAGE)
+    )
+    rows = stage.rows(
+        sql.SQL(
+            "WITH wanted AS (SELECT s.position, s.unique_identifier, e.id, "
+            "coalesce(s.valid_from, e.valid_from) AS first, coalesce(s.valid_to, e.valid_to) AS last "
+            "FROM {} AS s LEFT JOIN {} AS e ON e.unique_identifier = s.unique_identifier) "
+            "SELECT w.*, (SELECT min(c.local_date) FROM {} AS c WHERE c.calendar_id = w.id "
+            "AND c.local_date NOT BETWEEN w.first AND w.last) FROM wanted AS w"
+        ).format(STAGE, table, sql.Identifier(CalendarSession._meta.db_table))
+    )
+    for position, identifier, _, first, last, outside in rows:
+        if first is not None and last is not None and last < first:
+            yield position, "valid_to", _horizon_reversed(first, last)
+        elif outside is not None:
+            bound = "valid_from" if outside < first else "valid_to"
+            yield position, bound, _session_outside(identifier, outside, first, last)
+
+
+CALENDARS = Entity(
+    noun="calendar",
+    model=Calendar,
+    key="unique_identifier",
+    clean_key=clean_identifier,
+    clean=by_name(
+        _cleaned,
+        (
+            *("display_name", "calendar_type", "timezone", "source", "source_identifier", "valid_from", "valid_to"),
+            "metadata_json",
+        ),
+    ),
+    defaults={"calendar_type": lambda key: "TRADING", "timezone": lambda key: "UTC"},
+    read_only={name: name for name in ("uid", "id", "created_at", "updated_at")},
+    required=("display_name", "valid_from", "valid_to"),
+    checks=(_bad_horizons,),
+)

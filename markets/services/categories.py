@@ -1,17 +1,24 @@
-"""Asset categories: named universes; their members are added, removed and replaced as a set, all or nothing."""
+"""Asset categories: named universes; their members are added, removed and replaced as a set, all or nothing.
 
+These verbs act from now on: they begin and end memberships and leave the past as it was. `universes` writes the past.
+"""
+
+import datetime as dt
 import re
 import uuid
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.db.models import Q
 from django.utils import timezone
 
 from markets.exceptions import Conflict, InvalidInput, NotFound, UnknownIdentifiers
 from markets.models import Asset, AssetCategory, AssetCategoryMembership
+from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
+from markets.services.bulk_stage import Entity, by_name
+from markets.services.stored import insert_or_lock, locked
 from markets.services.values import (
     LARGEST_ID,
     UNSET,
@@ -19,6 +26,7 @@ from markets.services.values import (
     Upserted,
     as_uid,
     check_storable,
+    clean_as_of,
     clean_identifier,
     clean_object,
     clean_optional_text,
@@ -103,46 +111,90 @@ def update_category(
 ) -> AssetCategory:
     """Change the fields that are given. `assets` replaces all members; the identifier never changes."""
     fields = _cleaned(**given(display_name=display_name, description=description, metadata_json=metadata_json))
-    _change(category, fields)
+    category = _change(locked(category), fields)
     if not isinstance(assets, Unset):
         replace_members(category, assets)
     return category
 
 
 def append_members(category: AssetCategory, assets: Iterable[Member]) -> MembershipChange:
-    """Add assets; those that belong already are kept as they are."""
+    """Let assets belong from now on; those that belong already are kept as they are."""
     return _change_members(category, assets, add=True, remove="none")
 
 
 def remove_members(category: AssetCategory, assets: Iterable[Member]) -> MembershipChange:
-    """Remove assets; those that do not belong are left alone."""
+    """End the membership of assets now; those that do not belong are left alone."""
     return _change_members(category, assets, add=False, remove="named")
 
 
 def replace_members(category: AssetCategory, assets: Iterable[Member]) -> MembershipChange:
-    """Make these assets, and no others, the members; an empty list empties the category."""
+    """Make these assets, and no others, the members from now on; an empty list empties the category."""
     return _change_members(category, assets, add=True, remove="others")
 
 
 @transaction.atomic
 def _change_members(category: AssetCategory, assets: Iterable[Member], *, add: bool, remove: str) -> MembershipChange:
+    """A spell that was announced for later begins now when its asset is added, and is withdrawn when it is removed."""
+    now = lock_members(category)
+    wanted = dict.fromkeys(resolve_assets(assets))
+    spells = _present_and_later(category, now)
+    members = {spell.asset_id for spell in spells if spell.valid_from <= now}
+    announced = {spell.asset_id: spell for spell in reversed(spells) if spell.valid_from > now}
+    new = [asset_id for asset_id in wanted if asset_id not in members] if add else []
+    leaving = {
+        "none": set(),
+        "named": {spell.asset_id for spell in spells} & set(wanted),
+        "others": {spell.asset_id for spell in spells} - set(wanted),
+    }[remove]
+    early = [announced[asset_id].pk for asset_id in new if asset_id in announced]
+    withdrawn = [spell.pk for spell in spells if spell.asset_id in leaving and spell.valid_from >= now]
+    ended = [spell.pk for spell in spells if spell.asset_id in leaving and spell.valid_from < now]
+    rows = AssetCategoryMembership.objects.filter(category=category)
+    if withdrawn:
+        rows.filter(pk__in=withdrawn).delete()
+    if ended:
+        rows.filter(pk__in=ended).update(valid_to=now, updated_at=now)
+    if early:
+        rows.filter(pk__in=early).update(valid_from=now, updated_at=now)
+    AssetCategoryMembership.objects.bulk_create(
+        [
+            AssetCategoryMembership(category=category, asset_id=asset_id, valid_from=now)
+            for asset_id in new
+            if asset_id not in announced
+        ],
+        batch_size=5_000,
+    )
+    if new or leaving:
+        touch(category)
+    gone = members & leaving
+    return MembershipChange(category, added=len(new), kept=len(members) - len(gone), removed=len(gone))
+
+
+def lock_members(category: AssetCategory) -> dt.datetime:
+    """Lock the category for the transaction; returns the time by the database's clock.
+
+    The time is read under the lock, so that changes of one category are stored in the order of their times, whichever
+    machines make them. Raises NotFound when the category is deleted.
+    """
     if AssetCategory.objects.select_for_update().filter(pk=category.pk).first() is None:
         raise NotFound(f"The category {category.unique_identifier} is deleted.")
-    named = resolve_assets(assets)
-    memberships = AssetCategoryMembership.objects.filter(category=category)
-    members = set(memberships.values_list("asset_id", flat=True))
-    wanted = dict.fromkeys(named)
-    new = [asset_id for asset_id in wanted if asset_id not in members] if add else []
-    gone = {"none": set(), "named": members & set(wanted), "others": members - set(wanted)}[remove]
-    if gone:
-        memberships.filter(asset_id__in=gone).delete()
-    AssetCategoryMembership.objects.bulk_create(
-        [AssetCategoryMembership(category=category, asset_id=asset_id) for asset_id in new], batch_size=5_000
-    )
-    if new or gone:
-        category.updated_at = timezone.now()
-        AssetCategory.objects.filter(pk=category.pk).update(updated_at=category.updated_at)
-    return MembershipChange(category, added=len(new), kept=len(members) - len(gone), removed=len(gone))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT clock_timestamp()")
+        now: dt.datetime = cursor.fetchone()[0]
+    return now
+
+
+def touch(category: AssetCategory) -> None:
+    """Members changed: so does the category's ETag."""
+    category.updated_at = timezone.now()
+    AssetCategory.objects.filter(pk=category.pk).update(updated_at=category.updated_at)
+
+
+def _present_and_later(category: AssetCategory, now: dt.datetime) -> list[AssetCategoryMembership]:
+    """The spells that last beyond now, each asset's in the order of time."""
+    lasting = Q(valid_to__isnull=True) | Q(valid_to__gt=now)
+    rows = AssetCategoryMembership.objects.filter(lasting, category=category)
+    return list(rows.order_by("asset_id", "valid_from").only("pk", "asset_id", "valid_from"))
 
 
 def resolve_assets(assets: Iterable[Member]) -> list[int]:
@@ -150,6 +202,11 @@ def resolve_assets(assets: Iterable[Member]) -> list[int]:
 
     Raises UnknownIdentifiers listing every one that names no asset, InvalidInput for a value of another kind.
     """
+    return list(dict.fromkeys(identify_assets(assets)))
+
+
+def identify_assets(assets: Iterable[Member]) -> list[int]:
+    """As `resolve_assets`, with one id for each item, repeated ones too."""
     if isinstance(assets, str | bytes | Asset | uuid.UUID):
         raise InvalidInput("assets must be a list of assets, uids or identifiers.", field="assets")
     keys = [_member_key(item, position) for position, item in enumerate(assets)]
@@ -170,7 +227,7 @@ def resolve_assets(assets: Iterable[Member]) -> list[int]:
         error = UnknownIdentifiers(missing, remedy="Register them first; nothing was changed.")
         error.field = "assets"
         raise error
-    return list(dict.fromkeys(known[key] for key in keys))
+    return [known[key] for key in keys]
 
 
 def _member_key(item: object, position: int) -> tuple[str, Any]:
@@ -211,10 +268,7 @@ def _insert_under_free_identifier(fields: dict[str, Any]) -> AssetCategory:
 
 
 def _insert(identifier: str, fields: dict[str, Any]) -> Upserted[AssetCategory]:
-    candidate = AssetCategory(unique_identifier=identifier, **fields)
-    AssetCategory.objects.bulk_create([candidate], ignore_conflicts=True)
-    stored = AssetCategory.objects.select_for_update().get(unique_identifier=identifier)
-    return Upserted(stored, created=stored.uid == candidate.uid)
+    return insert_or_lock(AssetCategory(unique_identifier=identifier, **fields), key="unique_identifier")
 
 
 def _cleaned(**fields: Any) -> dict[str, Any]:
@@ -238,6 +292,23 @@ def _change(category: AssetCategory, fields: dict[str, Any]) -> AssetCategory:
     return category
 
 
-def members_of(category: AssetCategory) -> Sequence[Asset]:
-    """All members, in the order of their identifiers."""
-    return list(Asset.objects.filter(category_memberships__category=category))
+def members_of(category: AssetCategory, *, as_of: dt.datetime | dt.date | str | None = None) -> Sequence[Asset]:
+    """All members, in the order of their identifiers: now, or at the instant `as_of`; a date is the end of its day."""
+    memberships = AssetCategoryMembership.objects.filter(category=category).at(clean_as_of(as_of))
+    return list(Asset.objects.filter(pk__in=memberships.values("asset")))
+
+
+def bulk_upsert_categories(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
+    """Many categories at once, by `unique_identifier`; their members stay. See `markets.services.bulk`."""
+    return bulk_upsert(CATEGORIES, rows, on_error=on_error)
+
+
+CATEGORIES = Entity(
+    noun="asset category",
+    model=AssetCategory,
+    key="unique_identifier",
+    clean_key=clean_identifier,
+    clean=by_name(_cleaned, ("display_name", "description", "metadata_json")),
+    defaults={"display_name": lambda key: key},
+    read_only={name: name for name in ("uid", "id", "created_at", "updated_at")},
+)

@@ -134,7 +134,11 @@ def refuse_if_blocked(impact: DeleteImpact) -> None:
 
 
 def identifier_of(row: models.Model) -> str:
-    for name in ("unique_identifier", "asset_type", "index_type", "update_hash", "storage_hash"):
+    names = (
+        *("unique_identifier", "asset_type", "index_type", "group_name", "allocation_model_name"),
+        *("update_hash", "storage_hash"),
+    )
+    for name in names:
         value = getattr(row, name, None)
         if value:
             return str(value)

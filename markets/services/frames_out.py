@@ -13,7 +13,9 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+from django.db import connection
 from django.db.models import Max, Min, Sum
+from psycopg import sql
 from pyarrow import parquet
 
 from markets.data_nodes.reads import aware, read_frame
@@ -29,6 +31,7 @@ CONTENT_TYPES: Mapping[str, str] = {
 }
 ROWS_A_READ = 250_000  # about 20 MB of prices: a query's fixed cost is nothing beside it
 ROWS_A_PIECE = 20_000  # about 1 MB of text
+RESOLUTION = dt.timedelta(microseconds=1)
 _ARROW: Mapping[str, pa.DataType] = {
     "float64": pa.float64(),
     "float32": pa.float32(),
@@ -93,7 +96,11 @@ def read_parts(
     The first frame is read before this returns, so that every refusal of `read_frame` is raised here. Rows that arrive
     while the parts are read are left out. `limit` keeps the first rows.
     """
-    windows = _windows(storage, aware(start_date, "start_date"), aware(end_date, "end_date"), dimension_filters)
+    windows = _bounded(
+        storage,
+        _windows(storage, aware(start_date, "start_date"), aware(end_date, "end_date"), dimension_filters),
+        dimension_filters,
+    )
 
     def read(window: "_Window") -> pd.DataFrame:
         return read_frame(
@@ -105,11 +112,11 @@ def read_parts(
             columns=columns,
         )
 
-    first = read(windows[0])
+    first = read(next(windows))
 
     def parts() -> Iterator[pd.DataFrame]:
         remaining = math.inf if limit is None else limit
-        for frame in itertools.chain([first], map(read, windows[1:])):
+        for frame in itertools.chain([first], map(read, windows)):
             yield frame if len(frame) <= remaining else frame.iloc[: int(remaining)]
             remaining -= len(frame)
             if remaining <= 0:
@@ -138,6 +145,15 @@ class _Window:
     end: dt.datetime | None
     includes_end: bool = True
 
+    def halves(self) -> "list[_Window]":
+        """The window in two, nothing where it is unbounded or cannot be divided: the database counts microseconds."""
+        if self.start is None or self.end is None:
+            return []
+        middle = self.start + max((self.end - self.start) // 2, RESOLUTION)
+        if middle > self.end or (middle == self.end and not self.includes_end):
+            return []
+        return [_Window(self.start, middle, includes_end=False), _Window(middle, self.end, self.includes_end)]
+
 
 def _windows(
     storage: StorageNode,
@@ -162,6 +178,43 @@ def _windows(
     bounds = [first + (last - first) * number / count for number in range(count)]
     windows = [_Window(left, right, includes_end=False) for left, right in itertools.pairwise(bounds)]
     return [*windows, _Window(bounds[-1], last)]
+
+
+def _bounded(
+    storage: StorageNode, windows: Sequence[_Window], filters: Mapping[str, Sequence[str]] | None
+) -> Iterator[_Window]:
+    """The windows that hold rows, at least one; those of more than ROWS_A_READ rows halved, down to a single time."""
+    if len(windows) == 1 and (windows[0].start is None or windows[0].end is None):
+        yield windows[0]
+        return
+    pending = list(reversed(windows))
+    is_first = True
+    while pending:
+        window = pending.pop()
+        rows = _rows_up_to_budget(storage, window, filters)
+        halves = window.halves() if rows > ROWS_A_READ else []
+        if halves:
+            pending.extend(reversed(halves))
+        elif rows or is_first:
+            yield window
+            is_first = False
+
+
+def _rows_up_to_budget(storage: StorageNode, window: _Window, filters: Mapping[str, Sequence[str]] | None) -> int:
+    """How many rows the window holds, counted up to one more than ROWS_A_READ."""
+    until = sql.SQL("time_index <= %s" if window.includes_end else "time_index < %s")
+    conditions: list[sql.Composable] = [sql.SQL("time_index >= %s"), until]
+    values: list[Any] = [window.start, window.end]
+    for name, wanted in (filters or {}).items():
+        if name in storage.index_names[1:]:
+            conditions.append(sql.SQL("{} = ANY(%s)").format(sql.Identifier(name)))
+            values.append(list(wanted))
+    statement = sql.SQL("SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT %s) AS counted").format(
+        sql.Identifier(storage.table_name), sql.SQL(" AND ").join(conditions)
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [*values, ROWS_A_READ + 1])
+        return int(cursor.fetchone()[0])
 
 
 # --- in four formats -------------------------------------------------------------------------------------------------

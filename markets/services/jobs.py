@@ -20,6 +20,7 @@ logger = logging.getLogger(__name__)
 QUEUE_PATIENCE = dt.timedelta(minutes=10)  # a job that waits longer may have lost its message: it gets another
 SECONDS_FOR_A_DEAD_WORKER = 5.0  # a job is redelivered before PostgreSQL has noticed that its worker is gone
 MOST_ATTEMPTS = 3  # a job that kills its worker three times would kill the next one too
+LATEST_MESSAGES = 500  # what a page can show; the run's own log has the rest
 SECONDS_BETWEEN_REPORTS = 0.3  # often enough for a live bar, rare enough to cost nothing
 
 Handler = Callable[["JobProgress"], dict[str, Any]]
@@ -140,6 +141,11 @@ def _finish(job: Job, status: str, *, error: str = "", counters: dict[str, Any] 
     if unfinished.update(**fields):
         for name, value in fields.items():
             setattr(job, name, value)
+
+
+def latest_messages(job: Job) -> list[JobMessage]:
+    """The last LATEST_MESSAGES of what the job said, oldest first."""
+    return list(job.messages.order_by("-id")[:LATEST_MESSAGES])[::-1]
 
 
 def recover_interrupted_jobs() -> list[Job]:

@@ -9,15 +9,16 @@ from django.db import transaction
 from markets.data_nodes import registration, runs
 from markets.data_nodes.configuration import build_node
 from markets.data_nodes.node import DataNode
-from markets.exceptions import NotFound
-from markets.models import Job, JobStatus, NodeRun, NodeUpdate, StorageNode
+from markets.engine.text import storable_text
+from markets.exceptions import Conflict, NotFound, clipped
+from markets.models import Job, JobStatus, NodeUpdate, StorageNode
 from markets.services import jobs
 
 RUN_NODE = "run_node"
 
 
 def register_node(node: DataNode) -> NodeUpdate:
-    """Make the node and those it reads known, so that they can be run from the back-office, REST or a schedule.
+    """Make the node and those it reads known, so that they can be run from the back-office and REST.
 
     Raises Conflict when one's published identifier names another table.
     """
@@ -30,8 +31,9 @@ def register_node(node: DataNode) -> NodeUpdate:
 def find_node_update(name: str) -> NodeUpdate:
     """The update that a published identifier, an update hash or a uid names.
 
-    Raises NotFound; and when an identifier's table has several updates, names them.
+    Raises NotFound, and Conflict naming the update hashes where several updates write the identifier's table.
     """
+    name = storable_text(name)  # a shell hands over bytes that are no text
     updates = NodeUpdate.objects.select_related("storage")
     by_hash = updates.filter(update_hash=name).first() or (updates.filter(uid=name).first() if _is_uid(name) else None)
     if by_hash is not None:
@@ -40,10 +42,10 @@ def find_node_update(name: str) -> NodeUpdate:
     if not found:
         known = NodeUpdate.objects.exclude(storage__identifier=None).values_list("storage__identifier", flat=True)
         listed = ", ".join(sorted({str(identifier) for identifier in known})[:10]) or "none yet"
-        raise NotFound(f"No DataNode is named {name!r}. Known identifiers: {listed}.")
+        raise NotFound(f"No DataNode is named {clipped(name)!r}. Known identifiers: {listed}.")
     if len(found) > 1:
         listed = ", ".join(update.update_hash for update in found[:10])
-        raise NotFound(f"Several DataNodes write {name!r}. Name one by its update hash: {listed}.")
+        raise Conflict(f"Several DataNodes write {name!r}. Name one by its update hash: {listed}.")
     return found[0]
 
 
@@ -74,7 +76,10 @@ def request_run(update: NodeUpdate, *, user: User | None = None, update_tree: bo
     with transaction.atomic():
         NodeUpdate.objects.select_for_update().get(pk=update.pk)  # of two who ask at once, one asks first
         pending = Job.objects.filter(
-            kind=RUN_NODE, status__in=[JobStatus.QUEUED, JobStatus.RUNNING], arguments__node_update=str(update.uid)
+            kind=RUN_NODE,
+            status__in=[JobStatus.QUEUED, JobStatus.RUNNING],
+            arguments__node_update=str(update.uid),
+            arguments__update_tree=update_tree,
         ).first()
         if pending is not None:
             return pending
@@ -140,7 +145,3 @@ def name_of(node: DataNode) -> str:
     """The published identifier of a node's table, else its class."""
     published = StorageNode.objects.filter(storage_hash=node.storage_hash).values_list("identifier", flat=True).first()
     return published or type(node).__name__
-
-
-def latest_runs(limit: int = 10) -> list[NodeRun]:
-    return list(NodeRun.objects.select_related("node_update__storage", "job")[:limit])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Final, Generic, Literal, TypeVar
 
-from markets.exceptions import InvalidInput
+from markets.exceptions import InvalidInput, clipped
 
 DEEPEST_JSON = 64  # levels: far beyond any metadata, far below the interpreter's recursion limit
 LARGEST_ID = 2**63 - 1
@@ -163,6 +163,34 @@ def clean_instant(value: object, *, field: str) -> dt.datetime:
         raise InvalidInput(f"{field}={value.isoformat()} is beyond the calendar's years.", field=field) from None
 
 
+def cannot_be_changed(field: str, stored: object = UNSET) -> str:
+    """Why a read-only field is refused; with what is stored, when there is a row."""
+    if stored is UNSET:
+        return f"{field} cannot be changed. Leave it out."
+    return f"{field} cannot be changed. Leave it out, or send it as it is: {str(stored)[:100]}."
+
+
+def clean_as_of(value: object, *, field: str = "as_of") -> dt.datetime | None:
+    """The instant, in UTC, that a point in time names; None stays None.
+
+    A datetime, or text such as 2026-01-31T21:00:00Z, is that instant. A date, or text such as 2026-01-31, is the end of
+    that day in UTC: what began or ended on the day has begun or ended.
+    """
+    if value is None:
+        return None
+    if isinstance(value, str) and len(value) != 10:
+        try:
+            value = dt.datetime.fromisoformat(value)
+        except ValueError:
+            raise InvalidInput(
+                f"{field}={_shown(value)} is neither a date nor a time. Write 2026-01-31 or 2026-01-31T21:00:00Z.",
+                field=field,
+            ) from None
+    if isinstance(value, dt.datetime):
+        return clean_instant(value, field=field)
+    return dt.datetime.combine(clean_date(value, field=field), dt.time.max, dt.UTC)
+
+
 def as_uid(value: object) -> uuid.UUID | None:
     """The uid that a value is or spells in the usual form, else None."""
     if isinstance(value, uuid.UUID):
@@ -177,7 +205,7 @@ def as_uid(value: object) -> uuid.UUID | None:
 
 def listed(values: Iterable[object], shown: int = 10) -> str:
     """The first values, and how many more there are."""
-    texts = [str(value) for value in values]
+    texts = [clipped(str(value)) for value in values]
     more = f", … and {len(texts) - shown} more" if len(texts) > shown else ""
     return ", ".join(texts[:shown]) + more
 

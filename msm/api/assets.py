@@ -16,7 +16,8 @@ from markets.models import AssetType as AssetTypeModel
 from markets.models import Bond as BondModel
 from markets.models import CurrencySpot as CurrencySpotModel
 from markets.models import OpenFigiDetails as OpenFigiDetailsModel
-from markets.services import asset_types, assets, bonds, categories, currency_spots
+from markets.services import asset_types, assets, bonds, categories, currency_spots, universes
+from markets.services.bulk import BulkOutcome, OnError
 from markets.services.values import UNSET, normalise_type_key
 from msm.api.details import DetailsRow
 from msm.api.rows import Row
@@ -47,6 +48,10 @@ class AssetType(Row):
             asset_type=asset_type, display_name=display_name, description=description, metadata_json=metadata_json
         )
         return cls._of(saved.row)
+
+    @classmethod
+    def _bulk_upsert(cls, rows: Any, *, on_error: OnError) -> BulkOutcome:
+        return asset_types.bulk_upsert_asset_types(rows, on_error=on_error)
 
     @classmethod
     def _delete(cls, row: Any) -> None:
@@ -104,6 +109,10 @@ class Asset(Row):
         )
 
     @classmethod
+    def _bulk_upsert(cls, rows: Any, *, on_error: OnError) -> BulkOutcome:
+        return assets.bulk_upsert_assets(rows, on_error=on_error)
+
+    @classmethod
     def _delete(cls, row: Any) -> None:
         assets.delete_asset(row)
 
@@ -117,6 +126,7 @@ class OpenFigiDetails(Row):
 
     __model__ = OpenFigiDetailsModel
     __required_tables__ = ("OpenFigiAssetDetails",)
+    __lookups__ = {"uid": "asset__uid", "asset_uid": "asset__uid"}
 
     asset_uid: uuid.UUID
     figi: str | None
@@ -151,13 +161,22 @@ class OpenFigiDetails(Row):
         fields = {name: getattr(row, name) for name in cls.model_fields if name not in ("uid", "asset_uid")}
         return cls(uid=row.asset.uid, asset_uid=row.asset.uid, **fields)
 
+    @classmethod
+    def _delete(cls, row: Any) -> None:
+        assets.clear_openfigi_details(row.asset)
+
 
 class AssetCategoryMembership(Row):
+    """One spell of an asset in a category: from `valid_from`, included, to `valid_to`, excluded; None is open."""
+
     __model__ = MembershipModel
     __required_tables__ = ("AssetCategoryMembership",)
+    __lookups__ = {"category_uid": "category__uid", "asset_uid": "asset__uid"}
 
     category_uid: uuid.UUID
     asset_uid: uuid.UUID
+    valid_from: dt.datetime
+    valid_to: dt.datetime | None
 
     @classmethod
     def _rows(cls) -> Any:
@@ -166,7 +185,17 @@ class AssetCategoryMembership(Row):
 
     @classmethod
     def _of(cls, row: Any) -> Self:
-        return cls(uid=row.uid, category_uid=row.category.uid, asset_uid=row.asset.uid)
+        return cls(
+            uid=row.uid,
+            category_uid=row.category.uid,
+            asset_uid=row.asset.uid,
+            valid_from=row.valid_from,
+            valid_to=row.valid_to,
+        )
+
+    @classmethod
+    def _delete(cls, row: Any) -> None:
+        categories.remove_members(row.category, [row.asset])
 
 
 class AssetCategory(Row):
@@ -199,6 +228,10 @@ class AssetCategory(Row):
         return cls._of(saved.row)
 
     @classmethod
+    def _bulk_upsert(cls, rows: Any, *, on_error: OnError) -> BulkOutcome:
+        return categories.bulk_upsert_categories(rows, on_error=on_error)
+
+    @classmethod
     def get_or_create(cls, *, display_name: str, unique_identifier: str, description: str | None = None) -> Self:
         """The category as it is stored, else a new one with these names."""
         cls._rows()
@@ -211,32 +244,56 @@ class AssetCategory(Row):
     def replace_memberships(
         cls, *, category_uid: uuid.UUID | str, asset_uids: Iterable[uuid.UUID | str]
     ) -> list[AssetCategoryMembership]:
-        """Let the category hold exactly these assets; all or nothing. Returns its memberships."""
+        """Let the category hold exactly these assets from now on; all or nothing. Returns its memberships of now."""
         category = cls._stored(category_uid)
         with transaction.atomic():
             categories.replace_members(category, list(asset_uids))
-            return [AssetCategoryMembership._of(row) for row in category.memberships.select_related("asset")]
+            return [AssetCategoryMembership._of(row) for row in category.memberships.at().select_related("asset")]
 
-    def get_assets(self) -> list[Asset]:
-        """The assets that belong to the category now, by identifier; all of them."""
-        return [Asset._of(row) for row in categories.members_of(self._stored(self.uid))]
+    def get_assets(self, as_of: dt.datetime | dt.date | str | None = None) -> list[Asset]:
+        """The assets that belong to the category, by identifier; all of them.
+
+        Now, or at the instant `as_of`; a date is the end of its day in UTC.
+        """
+        return [Asset._of(row) for row in categories.members_of(self._stored(self.uid), as_of=as_of)]
+
+    def get_memberships(self) -> list[AssetCategoryMembership]:
+        """Every spell of every asset that belongs, belonged or will belong, by asset and time."""
+        rows = self._stored(self.uid).memberships.select_related("asset", "category")
+        return [AssetCategoryMembership._of(row) for row in rows.order_by("asset__unique_identifier", "valid_from")]
+
+    def register_spells(
+        self,
+        spells: Iterable[
+            tuple["Asset | uuid.UUID | str | int", dt.datetime | dt.date | str, dt.datetime | dt.date | str | None]
+        ],
+    ) -> universes.SpellChange:
+        """Write the past: give each named asset exactly these spells, (asset, valid_from, valid_to) each.
+
+        A spell includes its start and excludes its end; None is open; a date is its first instant in UTC. Assets that
+        are not named keep theirs. All or nothing; the same spells again change nothing.
+        """
+        return universes.register_spells(
+            self._stored(self.uid),
+            [(asset.uid if isinstance(asset, Asset) else asset, start, end) for asset, start, end in spells],
+        )
 
     def append_assets(
         self, assets: Iterable["Asset"] | None = None, asset_ids: Iterable[int | uuid.UUID] | None = None
     ) -> None:
-        """Add assets; those that belong already stay. Give `assets` or `asset_ids` (ids or uids)."""
+        """Add assets from now on; those that belong already stay. Give `assets` or `asset_ids` (ids or uids)."""
         categories.append_members(self._stored(self.uid), _one_of(assets, asset_ids))
 
     def remove_assets(
         self, assets: Iterable["Asset"] | None = None, asset_ids: Iterable[int | uuid.UUID] | None = None
     ) -> None:
-        """Remove assets; those that do not belong are ignored."""
+        """Remove assets from now on; those that do not belong are ignored."""
         categories.remove_members(self._stored(self.uid), _one_of(assets, asset_ids))
 
     def update_assets(
         self, assets: Iterable["Asset"] | None = None, asset_ids: Iterable[int | uuid.UUID] | None = None
     ) -> None:
-        """Let the category hold exactly these assets."""
+        """Let the category hold exactly these assets from now on."""
         categories.replace_members(self._stored(self.uid), _one_of(assets, asset_ids))
 
 

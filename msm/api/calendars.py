@@ -11,6 +11,7 @@ from markets.models import CalendarDate as CalendarDateModel
 from markets.models import CalendarEvent as CalendarEventModel
 from markets.models import CalendarSession as CalendarSessionModel
 from markets.services import calendar_dates, calendar_events, calendars
+from markets.services.bulk import BulkOutcome, OnError
 from markets.services.values import UNSET
 from msm.api.rows import Row
 from msm.runtime import attached
@@ -19,6 +20,7 @@ from msm.runtime import attached
 class CalendarSession(Row):
     __model__ = CalendarSessionModel
     __required_tables__ = ("CalendarSession",)
+    __lookups__ = {"calendar_uid": "calendar__uid"}
 
     local_date: dt.date
     session_label: str
@@ -28,6 +30,10 @@ class CalendarSession(Row):
     break_ends_at: dt.datetime | None
     is_early_close: bool
     is_primary: bool
+
+    @classmethod
+    def _delete(cls, row: Any) -> None:
+        calendars.delete_session(row.calendar, local_date=row.local_date, session_label=row.session_label)
 
 
 class Calendar(Row):
@@ -75,6 +81,10 @@ class Calendar(Row):
             metadata_json=metadata_json,
         )
         return cls._of(made.calendar)
+
+    @classmethod
+    def _bulk_upsert(cls, rows: Any, *, on_error: OnError) -> BulkOutcome:
+        return calendars.bulk_upsert_calendars(rows, on_error=on_error)
 
     def sessions(self, start: dt.date | None = None, end: dt.date | None = None) -> list[CalendarSession]:
         """The stored sessions between two local dates, both inclusive."""

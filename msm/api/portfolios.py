@@ -19,6 +19,7 @@ from portfolios.services import portfolios
 class Portfolio(Row):
     __model__ = PortfolioModel
     __required_tables__ = ("Portfolio",)
+    __lookups__ = {"calendar_uid": "calendar__uid"}
 
     unique_identifier: str
     display_name: str

@@ -1,16 +1,18 @@
 """What every row class has: immutable typed values, and reads by identity and by filter."""
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar, Self
 
+import pandas as pd
 from django.core.exceptions import FieldError, ValidationError
-from django.db import models
+from django.db import DataError, models
 from pydantic import BaseModel, ConfigDict
 
 from markets.exceptions import InvalidInput, NotFound
 from markets.services import deletion
-from markets.services.values import as_uid
+from markets.services.bulk import BulkOutcome, OnError
+from markets.services.values import as_uid, check_storable
 from msm.runtime import attached
 
 DEFAULT_LIMIT = 500
@@ -24,6 +26,8 @@ class Row(BaseModel):
 
     __model__: ClassVar[type[models.Model]]
     __required_tables__: ClassVar[tuple[str, ...]]
+    __lookups__: ClassVar[Mapping[str, str]] = {}
+    """Fields of the row that another table holds, and the Django lookups that reach them."""
 
     uid: uuid.UUID
 
@@ -31,25 +35,23 @@ class Row(BaseModel):
     @classmethod
     def get_by_uid(cls, uid: uuid.UUID | str) -> Self | None:
         """The row, None when there is none. Raises InvalidInput for what is no UUID."""
-        parsed = as_uid(uid)
-        if parsed is None:
-            raise InvalidInput(f"uid={uid!r} is not a UUID.", field="uid")
-        found = cls._rows().filter(uid=parsed).first()
+        found = cls._rows().filter(uid=_uid(uid)).first()
         return cls._of(found) if found is not None else None
 
     @classmethod
     def get_by_unique_identifier(cls, unique_identifier: str) -> Self | None:
-        """The row with this exact identifier, None when there is none."""
-        found = cls._rows().filter(unique_identifier=unique_identifier).first()
+        """The row with this exact identifier, None when there is none. Raises InvalidInput where rows have none."""
+        found = cls._identified_rows().filter(unique_identifier=_storable(unique_identifier)).first()
         return cls._of(found) if found is not None else None
 
     @classmethod
     def get_many_by_unique_identifier(cls, unique_identifiers: Iterable[str]) -> dict[str, Self]:
         """Identifier → row, of those that exist; one query."""
-        wanted = {text.strip() for text in unique_identifiers} - {""}
+        rows = cls._identified_rows()
+        wanted = {_storable(text).strip() for text in _values(unique_identifiers, "unique_identifiers")} - {""}
         if not wanted:
             return {}
-        rows = cls._rows().filter(unique_identifier__in=wanted)
+        rows = rows.filter(unique_identifier__in=wanted)
         return {row.unique_identifier: cls._of(row) for row in rows}
 
     @classmethod
@@ -64,38 +66,63 @@ class Row(BaseModel):
         if limit < 1 or offset < 0:
             raise InvalidInput(f"limit={limit}, offset={offset}: the limit is at least 1, the offset at least 0.")
         rows = cls._rows()
-        for name, value in conditions.items():
-            field, operator = cls._condition(name)
-            if operator == "exact" and value is None:
-                operator, value = "isnull", True
-            elif operator == "icontains" and value in (None, ""):
-                continue
-            elif operator == "in":
-                value = list(value)
-            rows = rows.filter(**{f"{field}__{operator}": cls._filter_value(field, value)})
+        order = list(cls.__model__._meta.ordering or ())
         if order_by is not None:
-            cls._field(order_by.removeprefix("-"))
-            rows = rows.order_by(order_by, "pk")
+            name = order_by.removeprefix("-")
+            order = [order_by.replace(name, cls._field(name))]
         try:
-            return [cls._of(row) for row in rows[offset : offset + limit]]
-        except (FieldError, ValidationError, ValueError, TypeError) as error:
+            for name, value in conditions.items():
+                field, operator = cls._condition(name)
+                if operator == "exact" and value is None:
+                    rows = rows.filter(**{f"{field}__isnull": True})
+                    continue
+                if operator == "icontains" and value in (None, ""):
+                    continue
+                if operator == "in":
+                    value = _values(value, name)
+                rows = rows.filter(**{f"{field}__{operator}": cls._filter_value(field, value)})
+            return [cls._of(row) for row in rows.order_by(*order, "pk")[offset : offset + limit]]
+        except InvalidInput:
+            raise
+        except (FieldError, ValidationError, ValueError, TypeError, DataError) as error:
             raise InvalidInput(f"{cls.__name__}.filter: {error}") from error
 
     @classmethod
     def delete(cls, uid: uuid.UUID | str) -> int:
-        """Delete the row; returns 1, or 0 when there was none. Raises ProtectedRow naming what rests on it."""
-        parsed = as_uid(uid)
-        found = cls._rows().filter(uid=parsed).first() if parsed is not None else None
+        """Delete the row; returns 1, or 0 when there was none.
+
+        Raises InvalidInput for what is no UUID, ProtectedRow naming what rests on the row.
+        """
+        found = cls._rows().filter(uid=_uid(uid)).first()
         if found is None:
             return 0
         cls._delete(found)
         return 1
+
+    @classmethod
+    def bulk_upsert(cls, rows: pd.DataFrame | Iterable[Any], *, on_error: OnError = "refuse") -> BulkOutcome:
+        """Make or change many rows by their business key, fast and in one transaction.
+
+        `rows` are mappings, rows of this class, or a DataFrame with a column for each field. Omitted keeps, None (in a
+        DataFrame: a missing value) clears. A wrong row refuses all, unless `on_error="skip"` writes the others. Raises
+        RejectedRows with every fault.
+        """
+        cls._rows()
+        return cls._bulk_upsert(rows if isinstance(rows, pd.DataFrame) else _mappings(rows), on_error=on_error)
 
     # --- for the row classes -----------------------------------------------------------------------------------------
     @classmethod
     def _rows(cls) -> models.QuerySet[Any]:
         attached(cls.__name__, *cls.__required_tables__)
         return cls.__model__._default_manager.all()
+
+    @classmethod
+    def _identified_rows(cls) -> models.QuerySet[Any]:
+        if "unique_identifier" not in cls.model_fields:
+            raise InvalidInput(
+                f"{cls.__name__} has no unique_identifier. Use get_by_uid or filter.", field="unique_identifier"
+            )
+        return cls._rows()
 
     @classmethod
     def _stored(cls, uid: uuid.UUID | str) -> Any:
@@ -115,6 +142,10 @@ class Row(BaseModel):
         deletion.delete(row)
 
     @classmethod
+    def _bulk_upsert(cls, rows: Any, *, on_error: OnError) -> BulkOutcome:
+        raise NotImplementedError(f"{cls.__name__} has no bulk_upsert. Use upsert, row by row.")
+
+    @classmethod
     def _condition(cls, name: str) -> tuple[str, str]:
         for suffix, operator in OPERATORS.items():
             for separator in ("__", "_"):
@@ -125,12 +156,40 @@ class Row(BaseModel):
 
     @classmethod
     def _field(cls, name: str) -> str:
-        known = {field.name for field in cls.__model__._meta.concrete_fields}
+        known = {**{field.name: field.name for field in cls.__model__._meta.concrete_fields}, **cls.__lookups__}
         if name not in known:
-            listed = ", ".join(sorted(known - {"id"}))
+            listed = ", ".join(sorted(known.keys() - {"id"}))
             raise InvalidInput(f"{cls.__name__} has no field {name!r}. It has {listed}.", field=name)
-        return name
+        return known[name]
 
     @classmethod
     def _filter_value(cls, field: str, value: Any) -> Any:
         return value
+
+
+def _uid(value: object) -> uuid.UUID:
+    parsed = as_uid(value)
+    if parsed is None:
+        raise InvalidInput(f"uid={value!r} is not a UUID.", field="uid")
+    return parsed
+
+
+def _values(value: Any, name: str) -> list[Any]:
+    if value is None or isinstance(value, str | bytes):
+        raise InvalidInput(f"{name}={value!r} must be a list of values.", field=name)
+    return list(value)
+
+
+def _storable(text: Any) -> str:
+    """An identifier to look for. Raises InvalidInput for what no row can have."""
+    if not isinstance(text, str):
+        raise InvalidInput(f"unique_identifier={text!r} must be text.", field="unique_identifier")
+    check_storable(text, field="unique_identifier")
+    return text
+
+
+def _mappings(rows: Any) -> Any:
+    """The rows, those of a row class as mappings; what is no list of rows is left for the service to refuse."""
+    if isinstance(rows, str | bytes | Mapping | BaseModel) or not isinstance(rows, Iterable):
+        return rows
+    return (row.model_dump() if isinstance(row, BaseModel) else row for row in rows)

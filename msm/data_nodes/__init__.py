@@ -2,7 +2,8 @@
 
 import msm  # noqa: F401  (sets Django up)
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
-from markets.data_nodes.node import DataNode, NodeOutput
+from markets.data_nodes.node import DataNode
+from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.statistics import UpdateStatistics
 
 __all__ = ["ColumnMetaData", "DataNode", "NodeOutput", "TableMetaData", "UpdateStatistics"]

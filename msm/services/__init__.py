@@ -5,9 +5,22 @@ from markets.services.node_runs import register_node
 from msm.api.portfolios import Portfolio
 from portfolios.data_nodes.signals import SignalWeights
 from portfolios.data_nodes.values import PortfolioConfiguration, PortfolioValues
+from portfolios.engine.positions import (
+    build_account_holdings_frame,
+    build_target_positions_frame,
+    validate_holdings_frame,
+    validate_target_positions_frame,
+)
 from portfolios.services import construction
 
-__all__ = ["build_portfolio", "register_node"]
+__all__ = [
+    "build_account_holdings_frame",
+    "build_portfolio",
+    "build_target_positions_frame",
+    "register_node",
+    "validate_holdings_frame",
+    "validate_target_positions_frame",
+]
 
 
 def build_portfolio(

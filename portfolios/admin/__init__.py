@@ -1,5 +1,5 @@
-"""The back-office of portfolios, and its dashboard."""
+"""The back-office of accounts and portfolios, and its dashboard."""
 
-from portfolios.admin import dashboard, portfolios
+from portfolios.admin import accounts, dashboard, portfolios, virtual_funds
 
-__all__ = ["dashboard", "portfolios"]
+__all__ = ["accounts", "dashboard", "portfolios", "virtual_funds"]

@@ -3,19 +3,18 @@
 import datetime as dt
 from typing import Any
 
-import numpy as np
-import pandas as pd
 from django.urls import reverse
 from django.utils.html import format_html
+from pydantic import ValidationError
 
 from markets.admin.formatting import NOTHING, badge, counted, link, percent, utc
 from markets.admin.tables import Column, Fact, Table
-from markets.data_nodes.sessions import load_sessions
-from markets.exceptions import MSMError
+from markets.exceptions import Conflict
 from markets.models import Asset
 from portfolios.admin.series import LATEST_SHOWN, latest_weights, tickers_of
-from portfolios.engine.statistics import performance_statistics
+from portfolios.data_nodes.values import PortfolioConfiguration
 from portfolios.models import Portfolio, TurnoverBasis, WeightsConvention
+from portfolios.services.portfolios import portfolio_statistics
 
 SMALLEST_WEIGHT = 5e-5  # less is shown as 0.00 %
 
@@ -61,21 +60,15 @@ def conventions(portfolio: Portfolio) -> list[Fact]:
 
 
 def _options(portfolio: Portfolio) -> dict[str, Any]:
-    """The configuration of the node that computes the values, defaults included where its model is known."""
+    """The configuration of the node that computes the values, defaults included; nothing where it cannot be read."""
     if portfolio.values_node is None:
         return {}
-    configuration = portfolio.values_node.build_configuration.get("arguments", {}).get("configuration", {})
+    configuration = portfolio.values_node.build_configuration.get("arguments", {}).get("configuration")
     fields = configuration.get("fields") if isinstance(configuration, dict) else None
-    if not isinstance(fields, dict):
+    try:
+        return PortfolioConfiguration.model_validate(fields).model_dump()
+    except ValidationError:  # another class of node, or one of another version
         return {}
-    defaults = {
-        "fill": "same_bar",
-        "start_when": "any_priced",
-        "missing_price": "hold",
-        "signal_expiry": "hold",
-        "maximum_price_age_sessions": 5,
-    }
-    return {**defaults, **fields}
 
 
 def _calendar(portfolio: Portfolio) -> Any:
@@ -84,20 +77,15 @@ def _calendar(portfolio: Portfolio) -> Any:
     return portfolio.calendar_name or NOTHING
 
 
-def statistics_facts(portfolio: Portfolio, values: pd.DataFrame) -> dict[str, Any]:
+def statistics_facts(portfolio: Portfolio) -> dict[str, Any]:
     """`statistics` and `statistics_note`: what the closes came to, and on which basis a year is reckoned."""
-    if len(values) < 2:
-        return {"statistics": [], "statistics_note": "Statistics need two sessions."}
-    assert isinstance(values.index, pd.DatetimeIndex)
-    sessions_a_year, basis = _sessions_a_year(portfolio, values.index)
     try:
-        found = performance_statistics(
-            values.index.as_unit("ns").asi8,
-            values["close"].to_numpy(dtype=np.float64),
-            sessions_a_year=sessions_a_year,
-        )
-    except ValueError as error:
-        return {"statistics": [], "statistics_note": f"Statistics cannot be computed: {error}"}
+        statistics = portfolio_statistics(portfolio)
+    except Conflict as error:
+        return {"statistics": [], "statistics_note": str(error)}
+    found = statistics.figures
+    if not found.number_of_periods:
+        return {"statistics": [], "statistics_note": "Statistics need two sessions."}
     drawdown = percent(found.max_drawdown)
     if found.drawdown_start is not None:
         recovered = found.drawdown_recovery is not None
@@ -114,21 +102,11 @@ def statistics_facts(portfolio: Portfolio, values: pd.DataFrame) -> dict[str, An
             Fact("Worst session", _session(found.worst_period_return, found.worst_period_time)),
         ],
         "statistics_note": (
-            f"A year has {sessions_a_year:,.2f} sessions ({basis}); {found.number_of_periods:,} returns. The first "
-            "close is the base, so the cost of entry is not in these figures."
+            f"A year has {found.sessions_a_year:,.2f} sessions (the average of calendar {statistics.calendar}); "
+            f"{found.number_of_periods:,} returns. The first close is the base, so the cost of entry is not in these "
+            "figures."
         ),
     }
-
-
-def _sessions_a_year(portfolio: Portfolio, times: pd.DatetimeIndex) -> tuple[float, str]:
-    if portfolio.calendar is not None:
-        try:
-            sessions = load_sessions(portfolio.calendar.unique_identifier)
-            return sessions.sessions_a_year, f"the average of calendar {portfolio.calendar}"
-        except MSMError:
-            pass  # a calendar that has lost its sessions: fall back on the values' own
-    years = (times[-1] - times[0]).total_seconds() / (365.2425 * 86400)
-    return max((len(times) - 1) / years, 1e-9), "the average of these values, for want of a calendar"
 
 
 def _session(fraction: float | None, nanoseconds: int | None) -> Any:

@@ -17,6 +17,7 @@ from unfold.decorators import display
 from markets.admin.base import command
 from markets.admin.charts import figure_response, nothing_to_draw, requested_theme
 from markets.admin.formatting import NOTHING, count, link, percent, status_badge, utc
+from markets.admin.node_runs import RUN_COMMAND
 from markets.admin.service_saving import ServiceAdmin
 from markets.models import NodeRun, NodeUpdate, RunStatus
 from portfolios.admin.portfolio_page import conventions, statistics_facts, weights_table
@@ -145,10 +146,8 @@ class PortfolioAdmin(ServiceAdmin):
             "headline": _headline(values),
             "convention": conventions(obj),
             "nodes": _nodes(obj),
-            "run_command": f".venv/bin/python manage.py run_node {obj.values_node.update_hash}"
-            if obj.values_node
-            else "",
-            **statistics_facts(obj, values),
+            "run_command": f"{RUN_COMMAND} {obj.values_node.update_hash}" if obj.values_node else "",
+            **statistics_facts(obj),
             "weights_table": weights_table(obj),
         }
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from django.db.models import Max
 
 from markets.figures.reduction import evenly_spaced_rows
 from markets.models import OpenFigiDetails
 from portfolios.figures.weights import MOST_ROWS, OTHERS
 from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight
+from portfolios.services.portfolios import latest_cross_section
 
 LATEST_SHOWN = 100
 
@@ -85,7 +85,7 @@ def tickers_of(identifiers: Any) -> dict[str, str]:
 
 def latest_weights(portfolio: Portfolio) -> LatestWeights | None:
     rows = PortfolioWeight.objects.filter(portfolio_identifier=portfolio.unique_identifier)
-    last = rows.aggregate(last=Max("time_index"))["last"]
+    last = latest_cross_section(portfolio)
     if last is None:
         return None
     session = [row for row in rows.filter(time_index=last) if row.weight]

@@ -11,16 +11,23 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
-from markets.data_nodes.node import DataNode, NodeOutput
+from markets.data_nodes.node import DataNode
+from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import IdentityRange
 from markets.data_nodes.sessions import Sessions, load_sessions
 from markets.engine.indexes import index_of_codes, sorted_by_identifier
-from markets.exceptions import InvalidInput
+from markets.exceptions import Conflict, InvalidInput, NotFound
 from portfolios.data_nodes.signals import EMPTY, SignalWeights
 from portfolios.engine.alignment import AlignedPrices, align_prices, align_signal
 from portfolios.engine.rebalance import ImmediateSignal
-from portfolios.engine.valuation import MissingPricesError, PortfolioState, Valuation, value_portfolio
-from portfolios.models import PortfolioValue, PortfolioWeight
+from portfolios.engine.valuation import (
+    MissingPricesError,
+    PortfolioState,
+    Valuation,
+    turnover_basis_of,
+    value_portfolio,
+)
+from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight
 
 VOLUME = "volume"
 FILLED = "interpolated"
@@ -48,14 +55,13 @@ class PortfolioConfiguration(BaseModel):
     signal_expiry: Literal["hold", "liquidate"] = "hold"
 
     @model_validator(mode="after")
-    def _drift_trades_drifted(self) -> "PortfolioConfiguration":
-        if self.weights_between_rebalances == "drift" and self.turnover_basis == "target":
-            raise ValueError("turnover_basis='target' needs constant weights; drifting weights trade from the drifted.")
+    def _known_turnover_basis(self) -> "PortfolioConfiguration":
+        turnover_basis_of(self.turnover_basis, self.weights_between_rebalances)
         return self
 
     @property
     def effective_turnover_basis(self) -> str:
-        return self.turnover_basis or ("target" if self.weights_between_rebalances == "constant" else "drifted")
+        return turnover_basis_of(self.turnover_basis, self.weights_between_rebalances)
 
 
 class PortfolioWeights(DataNode):
@@ -112,13 +118,15 @@ class PortfolioValues(DataNode):
         return None
 
     def update(self) -> pd.DataFrame | NodeOutput:
+        self._check_portfolio()
         sessions = load_sessions(self.configuration.calendar_identifier)
         stamps, weights, identifiers = self.signal.stored_weights()
         if not len(stamps):
             self.logger.info("the signal has no weights yet")
             return EMPTY
         stored = self._stored_state()
-        rows = self._rows(sessions, stamps, identifiers, stored)
+        present = [name for name, weight in zip(identifiers, weights[-1], strict=True) if weight]
+        rows = self._rows(sessions, stamps, sorted({*present, *(stored.held if stored else ())}), stored)
         if rows is None:
             return EMPTY
         rebalance = ImmediateSignal(self.configuration.fill)
@@ -160,6 +168,18 @@ class PortfolioValues(DataNode):
             [(self.weights_node, self._weight_frame(valuation, closes, assets, market.volume[valuation.first_row :]))],
         )
 
+    def _check_portfolio(self) -> None:
+        """Only the node that a portfolio names computes it: two would mix their conventions in one series."""
+        identifier = self.configuration.portfolio_identifier
+        named = Portfolio.objects.filter(unique_identifier=identifier).values_list("values_node__update_hash").first()
+        if named is None:
+            raise NotFound(f"There is no portfolio {identifier!r}. Build it first: build_portfolio(…).")
+        if named[0] != self.update_hash:
+            raise Conflict(
+                f"The portfolio {identifier} is computed by {named[0] or 'no DataNode yet'}, not by {self.update_hash}."
+                " Run that one, or build the portfolio again with this configuration."
+            )
+
     # --- what is stored ----------------------------------------------------------------------------------------------
     def _stored_state(self) -> "_StoredState | None":
         last = self.update_statistics.max_time_index_value
@@ -167,6 +187,7 @@ class PortfolioValues(DataNode):
             return None
         value = self.get_df_between_dates(start_date=last, end_date=last)
         held = self.weights_node.get_df_between_dates(start_date=last, end_date=last)
+        held = held[held["weight"] != 0]
         return _StoredState(
             time=int(pd.Timestamp(last).as_unit("ns").value),
             close=float(value["calculated_close"].iloc[-1]),
@@ -176,13 +197,16 @@ class PortfolioValues(DataNode):
 
     # --- which sessions ----------------------------------------------------------------------------------------------
     def _rows(
-        self, sessions: Sessions, stamps: np.ndarray, identifiers: list[str], stored: "_StoredState | None"
+        self, sessions: Sessions, stamps: np.ndarray, present: list[str], stored: "_StoredState | None"
     ) -> slice | None:
-        """The sessions to value: after the last stored one, or from the first stamp, to the last price."""
+        """The sessions to value: after the last stored one, or from the first stamp, to the last price.
+
+        The last price is that of the assets `present`: those in the signal's last stamp, and those still held.
+        """
         progress = self.price_source.get_update_statistics().index_progress
-        priced = [progress[name] for name in identifiers if name in progress]
+        priced = [progress[name] for name in present if name in progress]
         if not priced:
-            self.logger.info("none of the %s assets has a price yet", len(identifiers))
+            self.logger.info("none of the %s assets has a price yet", len(present))
             return None
         last_price = int(pd.Timestamp(max(priced)).as_unit("ns").value)
         if stored is None:

@@ -2,7 +2,21 @@
 
 import numpy as np
 
-from portfolios.engine.alignment import BoolArray, FloatArray
+from portfolios.engine.alignment import BoolArray, FloatArray, IntArray
+
+
+def membership_at(
+    stamps: IntArray, asset_codes: IntArray, starts: IntArray, ends: IntArray, *, number_of_assets: int
+) -> BoolArray:
+    """Who belongs at each stamp: the assets with a spell [start, end) that holds it.
+
+    stamps: (S,) int64, ascending. asset_codes, starts, ends: (n,) int64, one spell each, those of one asset disjoint.
+    Returns (S, A) bool.
+    """
+    steps = np.zeros((len(stamps) + 1, number_of_assets), dtype=np.int32)
+    np.add.at(steps, (np.searchsorted(stamps, starts), asset_codes), 1)
+    np.add.at(steps, (np.searchsorted(stamps, ends), asset_codes), -1)
+    return steps.cumsum(axis=0)[:-1] > 0
 
 
 def equal_weights(membership: BoolArray) -> FloatArray:

@@ -156,7 +156,7 @@ def value_portfolio(
     MissingPricesError; PortfolioWipedOutError.
     """
     targets, traded = _checked_targets(targets, prices, rebalanced, weights_between_rebalances)
-    basis = _turnover_basis(turnover_basis, weights_between_rebalances)
+    basis = turnover_basis_of(turnover_basis, weights_between_rebalances)
     _check_options(fee, missing_price, start_when)
 
     first_row = 0 if state is not None else _first_row(targets, prices, start_when)
@@ -327,18 +327,23 @@ def _checked_targets(
     return targets + 0.0, traded
 
 
-def _turnover_basis(basis: TurnoverBasis | None, between: str) -> TurnoverBasis:
-    """The turnover basis that applies; drifting weights leave only one."""
+def turnover_basis_of(basis: str | None, between: str) -> TurnoverBasis:
+    """The turnover basis that applies when `basis` is given, or None; drifting weights leave only one.
+
+    Raises ValueError for an unknown basis, and for "target" with drifting weights.
+    """
     if basis is None:
         return "drifted" if between == "drift" else "target"
-    if basis not in ("target", "drifted"):
+    if basis == "drifted":
+        return "drifted"
+    if basis != "target":
         raise ValueError(f'turnover_basis must be "target" or "drifted", not {basis!r}.')
-    if between == "drift" and basis == "target":
+    if between == "drift":
         raise ValueError(
             'turnover_basis="target" would count the drift of every row as a trade: with '
             'weights_between_rebalances="drift" choose "drifted".'
         )
-    return basis
+    return "target"
 
 
 def _check_options(fee: float, missing_price: str, start_when: str) -> None:

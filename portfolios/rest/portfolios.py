@@ -8,7 +8,7 @@ from typing import Any
 import django_filters as filters
 from django.db import models
 from django.http import StreamingHttpResponse
-from drf_spectacular.utils import extend_schema
+from drf_spectacular.utils import OpenApiResponse, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
 from rest_framework.exceptions import ValidationError
@@ -32,6 +32,7 @@ from markets.rest.frames import (
     FrameRequest,
     frame_response,
 )
+from markets.rest.schema import ErrorResponseSerializer
 from markets.rest.serializers import RegistrySerializer
 from markets.services import deletion
 from markets.services.frames_out import FrameLayout, empty_frame, read_parts
@@ -157,7 +158,13 @@ class PortfolioViewSet(WritableViewSet):
         """The values, a row a session; empty before the first run."""
         return _series(self.get_object(), PortfolioValue, FrameRequest.of(request))
 
-    @extend_schema(parameters=[UID, START, END], responses=StatisticsSerializer)
+    @extend_schema(
+        parameters=[UID, START, END],
+        responses={
+            200: StatisticsSerializer,
+            409: OpenApiResponse(ErrorResponseSerializer, description="It has no calendar, which annualises."),
+        },
+    )
     @action(detail=True, methods=["get"], pagination_class=None, filterset_class=None)
     def statistics(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """The performance of the values from `start` to `end`, and what annualises it."""

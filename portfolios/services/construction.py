@@ -4,12 +4,13 @@ from decimal import Decimal
 
 from django.db import transaction
 
-from markets.data_nodes.configuration import encode
+from markets.data_nodes.configuration import decode
 from markets.data_nodes.node import DataNode
 from markets.data_nodes.sessions import load_sessions
-from markets.exceptions import Conflict, NotFound
+from markets.exceptions import Conflict, InvalidInput, NotFound
 from markets.models import Calendar
 from markets.services.node_runs import register_node
+from markets.services.values import clean_identifier
 from portfolios.data_nodes.signals import SignalWeights
 from portfolios.data_nodes.values import PortfolioConfiguration, PortfolioValues
 from portfolios.models import Portfolio, PortfolioValue
@@ -29,6 +30,11 @@ def build_portfolio(
     The calendar must exist and have sessions. Building it again with the same configuration changes nothing but the
     names; with another one it is refused (Conflict) once values are stored, because they would mix two conventions.
     """
+    if clean_identifier(configuration.portfolio_identifier) != configuration.portfolio_identifier:
+        raise InvalidInput(
+            f"portfolio_identifier={configuration.portfolio_identifier!r} begins or ends with a space.",
+            field="portfolio_identifier",
+        )
     calendar = Calendar.objects.filter(unique_identifier=configuration.calendar_identifier).first()
     if calendar is None:
         raise NotFound(f"There is no calendar {configuration.calendar_identifier!r}. Create it first.")
@@ -62,6 +68,8 @@ def build_portfolio(
             "values_node": update,
         },
     )
+    if existing is not None and existing.values_node not in (None, update) and not existing.values_node.runs.exists():
+        existing.values_node.delete()  # it never ran, and now it never will
     return portfolio, node
 
 
@@ -77,6 +85,6 @@ def _same_definition(portfolio: Portfolio, node: PortfolioValues) -> bool:
     prices = stored.dependencies.filter(storage__storage_hash=node.price_source.storage_hash)
     return (
         portfolio.signal_uid == node.signal.signal_uid
-        and stored.build_configuration["arguments"]["configuration"] == encode(node.configuration, "configuration")
+        and decode(stored.build_configuration["arguments"]["configuration"]) == node.configuration
         and prices.exists()
     )

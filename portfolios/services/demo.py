@@ -17,7 +17,7 @@ from markets.data_nodes.sessions import load_sessions
 from markets.engine.price_files import read_price_file
 from markets.exceptions import Conflict
 from markets.models import Asset, NodeRun, RunStatus
-from markets.services import asset_types, assets, calendars, categories
+from markets.services import asset_types, assets, calendars, categories, universes
 from portfolios.data_nodes.signals import EqualWeights, EqualWeightsConfiguration
 from portfolios.data_nodes.values import PortfolioConfiguration, PortfolioValues
 from portfolios.engine.statistics import PerformanceStatistics, performance_statistics
@@ -82,6 +82,7 @@ def prepare(data_directory: Path, say: Say) -> tuple[Portfolio, PortfolioValues]
         description="The four stocks of the demo.",
     ).row
     categories.replace_members(category, [row.uid for row in rows])
+    universes.register_spells(category, [(row, horizon[0], None) for row in rows])
     say(f"category: {CATEGORY} with {len(rows)} assets")
     say(f"prices: {len(dates):,} daily bars in {prices}")
     return _define_portfolio(prices, horizon[0], say)

@@ -4,7 +4,6 @@ import datetime as dt
 import uuid
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
 
 import numpy as np
 from django.db import transaction
@@ -17,11 +16,13 @@ from markets.data_nodes.sessions import load_sessions
 from markets.exceptions import AlreadyRunning, Conflict, InvalidInput, NotFound
 from markets.models import Calendar, StorageNode, UpdateStatistic
 from markets.services import deletion
-from markets.services.values import UNSET, Unset, Upserted, clean_identifier, clean_optional_text, given
+from markets.services.stored import insert_or_lock
+from markets.services.values import UNSET, Unset, Upserted, clean_identifier, clean_optional_text, clean_text, given
 from portfolios.engine.statistics import PerformanceStatistics, performance_statistics
-from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight, TurnoverBasis, WeightsConvention
+from portfolios.engine.valuation import turnover_basis_of
+from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight, WeightsConvention
 
-CONVENTIONS = ("weights_between_rebalances", "turnover_basis", "commission_fee", "valuation_column")
+CONVENTIONS = ("calendar", "weights_between_rebalances", "turnover_basis", "commission_fee", "valuation_column")
 DIMENSION = "portfolio_identifier"
 SERIES = (PortfolioWeight, PortfolioValue)
 
@@ -46,7 +47,7 @@ def create_portfolio(
     description: str = "",
     calendar: uuid.UUID | None = None,
     weights_between_rebalances: str = WeightsConvention.CONSTANT,
-    turnover_basis: str | Unset = UNSET,
+    turnover_basis: str | Unset | None = UNSET,
     commission_fee: Decimal = Decimal(0),
     valuation_column: str = "close",
 ) -> Portfolio:
@@ -55,9 +56,6 @@ def create_portfolio(
     `turnover_basis` is, unless given, `target` with constant weights and `drifted` with drifting ones. Raises Conflict
     when the identifier is taken.
     """
-    if isinstance(turnover_basis, Unset):
-        drifts = weights_between_rebalances == WeightsConvention.DRIFT
-        turnover_basis = TurnoverBasis.DRIFTED if drifts else TurnoverBasis.TARGET
     identifier = clean_identifier(unique_identifier)
     found = _calendar(calendar)
     candidate = Portfolio(
@@ -66,16 +64,17 @@ def create_portfolio(
         description=clean_optional_text(description, field="description") or "",
         calendar=found,
         calendar_name=found.unique_identifier if found else None,
-        weights_between_rebalances=weights_between_rebalances,
-        turnover_basis=turnover_basis,
+        weights_between_rebalances=_between(weights_between_rebalances),
+        turnover_basis=_basis(
+            None if isinstance(turnover_basis, Unset) else turnover_basis, weights_between_rebalances
+        ),
         commission_fee=_fee(commission_fee),
-        valuation_column=valuation_column,
+        valuation_column=clean_text(valuation_column, field="valuation_column", longest=63),
     )
-    Portfolio.objects.bulk_create([candidate], ignore_conflicts=True)
-    stored = Portfolio.objects.select_for_update().get(unique_identifier=identifier)
-    if stored.uid != candidate.uid:
+    saved = insert_or_lock(candidate, key="unique_identifier")
+    if not saved.created:
         raise Conflict(f"A portfolio {identifier!r} exists already. Change that one, or choose another identifier.")
-    return stored
+    return saved.row
 
 
 @transaction.atomic
@@ -85,9 +84,16 @@ def update_portfolio(
     display_name: str | Unset = UNSET,
     description: str | Unset = UNSET,
     calendar: uuid.UUID | Unset | None = UNSET,
-    **conventions: Any,
+    weights_between_rebalances: str | Unset = UNSET,
+    turnover_basis: str | Unset | None = UNSET,
+    commission_fee: Decimal | Unset = UNSET,
+    valuation_column: str | Unset = UNSET,
 ) -> Portfolio:
-    """Change the fields that are given. Conventions are fixed once a node computes the values: Conflict."""
+    """Change the fields that are given. Conventions and calendar are fixed once a node computes the values.
+
+    When only `weights_between_rebalances` is given, the turnover basis follows it. Raises InvalidInput, Conflict.
+    """
+    row = Portfolio.objects.select_for_update(of=("self",)).select_related("calendar").get(pk=portfolio.pk)
     fields = given(display_name=display_name, description=description)
     for name, longest in (("display_name", 255), ("description", None)):
         if name in fields:
@@ -95,21 +101,30 @@ def update_portfolio(
     if not isinstance(calendar, Unset):
         fields["calendar"] = _calendar(calendar)
         fields["calendar_name"] = fields["calendar"].unique_identifier if fields["calendar"] else None
-    for name, value in conventions.items():
-        fields[name] = _fee(value) if name == "commission_fee" else value
-    changed = {name: value for name, value in fields.items() if getattr(portfolio, name) != value}
+    if not isinstance(weights_between_rebalances, Unset):
+        fields["weights_between_rebalances"] = _between(weights_between_rebalances)
+    between = fields.get("weights_between_rebalances", row.weights_between_rebalances)
+    if not isinstance(turnover_basis, Unset):
+        fields["turnover_basis"] = _basis(turnover_basis, between)
+    elif between != row.weights_between_rebalances:
+        fields["turnover_basis"] = _basis(None, between)
+    if not isinstance(commission_fee, Unset):
+        fields["commission_fee"] = _fee(commission_fee)
+    if not isinstance(valuation_column, Unset):
+        fields["valuation_column"] = clean_text(valuation_column, field="valuation_column", longest=63)
+    changed = {name: value for name, value in fields.items() if getattr(row, name) != value}
     fixed = [name for name in CONVENTIONS if name in changed]
-    if fixed and portfolio.values_node_id is not None:
+    if fixed and row.values_node_id is not None:
         raise Conflict(
-            f"{', '.join(fixed)} of {portfolio.unique_identifier} cannot be changed: its values are computed with them."
+            f"{', '.join(fixed)} of {row.unique_identifier} cannot be changed: its values are computed with them."
             " Build another portfolio with the other conventions."
         )
     if changed:
         for name, value in changed.items():
-            setattr(portfolio, name, value)
-        portfolio.updated_at = timezone.now()
-        portfolio.save(update_fields=[*changed, "updated_at"])
-    return portfolio
+            setattr(row, name, value)
+        row.updated_at = timezone.now()
+        row.save(update_fields=[*changed, "updated_at"])
+    return row
 
 
 @transaction.atomic
@@ -127,10 +142,10 @@ def upsert_portfolio(
     be that calendar's identifier.
     """
     identifier = clean_identifier(unique_identifier)
-    found = Portfolio.objects.select_for_update(of=("self",)).filter(unique_identifier=identifier).first()
-    created = found is None
-    if found is None:
-        found = create_portfolio(unique_identifier=identifier)
+    try:
+        found, created = create_portfolio(unique_identifier=identifier), True
+    except Conflict:
+        found, created = Portfolio.objects.get(unique_identifier=identifier), False
     row = update_portfolio(found, display_name=display_name, description=description, calendar=calendar)
     if isinstance(calendar_name, Unset):
         return Upserted(row, created)
@@ -146,18 +161,18 @@ def upsert_portfolio(
     return Upserted(row, created)
 
 
+@transaction.atomic
 def delete_portfolio(portfolio: Portfolio) -> None:
-    """Delete a portfolio with its stored weights and values; the assets and the signal stay.
+    """Delete a portfolio, its stored weights and values, and the node that computes them. Assets and signal stay.
 
     Raises AlreadyRunning while its node runs, ProtectedRow when another row needs it.
     """
-    node = portfolio.values_node_id
-    if node is None:
-        return _delete(portfolio)
-    with locks.held(locks.LockSpace.NODE_UPDATE, node) as free:
-        if not free:
-            raise AlreadyRunning(f"{portfolio.unique_identifier} is being computed. Wait for its run to end.")
-        return _delete(portfolio)
+    node = portfolio.values_node
+    if node is not None and not locks.try_lock_for_transaction(locks.LockSpace.NODE_UPDATE, node.pk):
+        raise AlreadyRunning(f"{portfolio.unique_identifier} is being computed. Wait for its run to end.")
+    _delete(portfolio)
+    if node is not None:
+        node.delete()
 
 
 def portfolio_delete_impact(portfolio: Portfolio) -> deletion.DeleteImpact:
@@ -255,6 +270,22 @@ def _calendar(uid: uuid.UUID | None) -> Calendar | None:
     if found is None:
         raise InvalidInput(f"There is no calendar with the uid {uid}. Create it first.", field="calendar_uid")
     return found
+
+
+def _between(value: str) -> str:
+    if value not in WeightsConvention.values:
+        raise InvalidInput(
+            f"weights_between_rebalances={value!r}; use {' or '.join(WeightsConvention.values)}.",
+            field="weights_between_rebalances",
+        )
+    return value
+
+
+def _basis(given_basis: str | None, between: str) -> str:
+    try:
+        return turnover_basis_of(given_basis, between)
+    except ValueError as error:
+        raise InvalidInput(str(error), field="turnover_basis") from error
 
 
 def _fee(value: Decimal) -> Decimal:

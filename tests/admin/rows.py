@@ -15,6 +15,8 @@ from markets.models import (
     CalendarSession,
     NodeUpdate,
     OpenFigiDetails,
+    StorageNode,
+    UpdateStatistic,
 )
 from markets.services.node_runs import register_node
 from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight
@@ -148,7 +150,34 @@ def portfolio(
         for place, time in enumerate(times)
         for number, asset in enumerate(members)
     )
+    if times:
+        _record_values(identifier, times)
     return row
+
+
+def _record_values(identifier: str, times: list[dt.datetime]) -> None:
+    """What the run of a node would have recorded of stored values."""
+    storage, _ = StorageNode.objects.get_or_create(
+        storage_hash=PortfolioValue._meta.db_table,
+        defaults={
+            "node_class": "portfolios.data_nodes.values.PortfolioValues",
+            "table_name": PortfolioValue._meta.db_table,
+            "is_engine_table": False,
+            "index_names": ["time_index", "portfolio_identifier"],
+            "key_columns": ["portfolio_identifier", "time_index"],
+            "columns": [
+                {"column_name": name, "dtype": dtype, "label": "", "description": ""}
+                for name, dtype in (("close", "float64"), ("is_incomplete", "bool"))
+            ],
+        },
+    )
+    UpdateStatistic.objects.create(
+        storage=storage,
+        identity=[identifier],
+        first_time_index=times[0],
+        last_time_index=times[-1],
+        row_count=len(times),
+    )
 
 
 def long_ago() -> dt.datetime:

@@ -3,11 +3,13 @@
 import re
 
 import pytest
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
+from django.core.exceptions import PermissionDenied
 from django.test import Client
 from django.urls import reverse
 
-from markets.models import AccessToken, Asset, AssetCategory, Calendar, OpenFigiDetails
+from markets.models import AccessToken, Asset, AssetCategory, AssetType, Calendar, OpenFigiDetails
+from markets.services import access, categories, universes
 from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight
 from tests.admin import rows
 
@@ -84,6 +86,58 @@ def test_members_are_pasted_into_a_category(boss: Client) -> None:
     response = boss.post(reverse("admin:markets_assetcategory_add"), values)
     assert response.status_code == 302, response.content
     assert AssetCategory.objects.get().assets.count() == 3
+
+
+def test_members_leave_from_now_on_and_the_page_shows_the_history(boss: Client) -> None:
+    one, two, three = rows.assets(3)
+    row = rows.category([])
+    universes.register_spells(row, [(one, "2020-01-01", "2021-01-01"), (two, "2020-06-01", None)])
+    url = reverse("admin:markets_assetcategory_change", args=(row.pk,))
+    member = row.memberships.get(asset=two)
+    response = boss.post(
+        url,
+        {
+            "display_name": "Mine",
+            "add_assets": three.unique_identifier,
+            **NO_MEMBERS,
+            "memberships-TOTAL_FORMS": "1",
+            "memberships-INITIAL_FORMS": "1",
+            "memberships-0-id": member.pk,
+            "memberships-0-category": row.pk,
+            "memberships-0-asset": two.pk,
+            "memberships-0-DELETE": "on",
+        },
+    )
+    assert response.status_code == 302, response.content
+    assert categories.members_of(row) == [three]
+    assert categories.members_of(row, as_of="2020-12-31") == [one, two]
+    response = boss.get(url)
+    text = response.content.decode()
+    assert [str(found[0]) for found in response.context["history"].rows] == [
+        f'<a class="msm-link" href="/admin/markets/asset/{asset.pk}/change/">{asset}</a>' for asset in (one, two, three)
+    ]
+    assert "2020-01-01 00:00" in text
+    assert "members_then" not in response.context
+    response = boss.get(url, {"as_of": "2020-12-31"})
+    assert len(response.context["members_then"].rows) == 2
+    assert "2 members on 2020-12-31" in response.content.decode()
+    for hostile in ("junk", "<script>alert(1)</script>", "9999-12-31", "\x00", "2020-12-31T00:00:00"):
+        response = boss.get(url, {"as_of": hostile})
+        assert response.status_code == 200
+        assert "members_then" not in response.context
+        assert 'role="alert"' in response.content.decode()
+        assert "<script>alert(1)" not in response.content.decode()
+
+
+def test_the_list_and_the_filter_count_members_of_now(boss: Client) -> None:
+    one, two = rows.assets(2)
+    row = rows.category([])
+    universes.register_spells(row, [(one, "2020-01-01", "2021-01-01"), (one, "2022-01-01", None)])
+    universes.register_spells(row, [(two, "2020-01-01", "2021-01-01")])
+    shown = boss.get(reverse("admin:markets_assetcategory_changelist")).context["cl"].result_list
+    assert [found.number_of_members for found in shown] == [1]
+    shown = boss.get(reverse("admin:markets_asset_changelist"), {"category": "technology"}).context["cl"].result_list
+    assert list(shown) == [one]
 
 
 def test_an_unknown_member_is_named_and_nothing_is_saved(boss: Client) -> None:
@@ -172,3 +226,41 @@ def test_the_viewer_saves_nothing(viewer: Client) -> None:
     assert viewer.post(reverse("admin:markets_asset_change", args=(asset.pk,)), {"asset_type": ""}).status_code == 403
     assert viewer.get(reverse("admin:markets_asset_add")).status_code == 403
     assert viewer.get(reverse("admin:markets_accesstoken_add")).status_code == 403
+
+
+def test_only_a_superuser_makes_a_token_for_somebody_else(boss: Client) -> None:
+    # given a member of staff who may add tokens, and a superuser
+    administrator = User.objects.get()
+    clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk.user_permissions.set(Permission.objects.filter(codename__in=["add_accesstoken", "view_accesstoken"]))
+    client = Client()
+    client.force_login(clerk)
+    # when the clerk asks for a token of the superuser
+    client.post(reverse("admin:markets_accesstoken_add"), {"name": "x", "user": administrator.pk, "expiry_0": ""})
+    # then it lends the clerk's own rights
+    assert [token.user for token in AccessToken.objects.all()] == [clerk]
+    with pytest.raises(PermissionDenied):
+        access.create_token(owner=administrator, made_by=clerk)
+    # and an expiry in the past is refused in the form
+    late = client.post(
+        reverse("admin:markets_accesstoken_add"), {"name": "x", "expiry_0": "2020-01-01", "expiry_1": "00:00:00"}
+    )
+    assert "must expire in the future" in late.content.decode()
+    assert AccessToken.objects.count() == 1
+
+
+@pytest.mark.parametrize("key", ["Currency Spot", " currency_SPOT "])
+def test_the_key_of_an_asset_type_is_normalised(boss: Client, key: str) -> None:
+    response = boss.post(reverse("admin:markets_assettype_add"), {"asset_type": key, "display_name": "Spot"})
+    assert response.status_code == 302, response.content
+    assert AssetType.objects.values_list("asset_type", "display_name").get() == ("currency_spot", "Spot")
+
+
+def test_an_asset_type_that_exists_is_not_overwritten_by_adding_it(boss: Client) -> None:
+    AssetType.objects.create(asset_type="currency_spot", display_name="As it was")
+    response = boss.post(
+        reverse("admin:markets_assettype_add"), {"asset_type": "Currency Spot", "display_name": "Other"}
+    )
+    assert response.status_code == 200
+    assert "already exists" in response.content.decode()
+    assert AssetType.objects.values_list("asset_type", "display_name").get() == ("currency_spot", "As it was")

@@ -80,7 +80,7 @@ def test_lists_and_dashboard_open_empty(boss: Client) -> None:
     [
         ("markets_asset", "make demo"),
         ("markets_calendar", "make demo"),
-        ("markets_nodeupdate", "MSM_NODE_MODULES"),
+        ("markets_nodeupdate", "register_node(node)"),
         ("markets_noderun", "manage.py run_node"),
         ("markets_job", "Run now"),
         ("portfolios_portfolio", "build_portfolio"),

@@ -6,7 +6,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from markets.services import node_runs
+from markets.services import node_runs, universes
 from tests.admin import rows
 
 
@@ -21,6 +21,8 @@ def few(number: int) -> dict[str, str]:
     """Addresses of pages about as many rows of each kind."""
     members = rows.assets(number, prefix=f"BBG{number:07d}")
     rows.category(members, f"Category {number}")
+    past = rows.category([], f"Past {number}")
+    universes.register_spells(past, [(asset, "2020-01-01", "2021-01-01") for asset in members])
     rows.calendar(number * 5, f"CAL{number}")
     update = rows.priced_node(members, f"closes-{number}", days=20)
     portfolio = rows.portfolio(members, f"portfolio-{number}", sessions=number * 10, values_node=update)
@@ -29,6 +31,7 @@ def few(number: int) -> dict[str, str]:
         node_runs.request_run(other)
     return {
         "asset": reverse("admin:markets_asset_change", args=(members[0].pk,)),
+        "category": reverse("admin:markets_assetcategory_change", args=(past.pk,)) + "?as_of=2020-06-01",
         "node": reverse("admin:markets_nodeupdate_change", args=(update.pk,)),
         "storage": reverse("admin:markets_storagenode_change", args=(update.storage_id,)),
         "portfolio": reverse("admin:portfolios_portfolio_change", args=(portfolio.pk,)),

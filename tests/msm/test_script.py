@@ -46,6 +46,19 @@ def test_a_script_defines_a_node_runs_it_and_reads_it_back(script):
         memberships = AssetCategory.replace_memberships(category_uid=majors.uid, asset_uids=[btc.uid, eth.uid])
         assert {m.asset_uid for m in memberships} == {btc.uid, eth.uid}
         assert majors.get_assets() == [btc, eth]
+        assert majors.get_assets(as_of=memberships[0].valid_from) == [btc, eth]
+        assert majors.get_assets(as_of="2020-01-01") == []
+        change = majors.register_spells([(btc, "2019-01-01", "2020-06-01"), ("ETH", dt.date(2020, 1, 1), None)])
+        assert (change.added, change.changed, change.removed, change.kept) == (2, 0, 2, 0), change
+        assert majors.get_assets(as_of="2020-01-01") == [btc, eth]
+        assert majors.get_assets() == [eth]
+        assert [(m.asset_uid, m.valid_from.year, m.valid_to) for m in majors.get_memberships()][1] == (
+            eth.uid, 2020, None
+        )
+        majors.remove_assets(assets=[eth])
+        assert (majors.get_assets(), majors.get_assets(as_of=dt.date(2021, 1, 1))) == ([], [eth])
+        majors.append_assets(assets=[btc, eth])
+        assert majors.get_assets() == [btc, eth]
 
         class Flows(DataNode):
             def __init__(self, scale: float, *args, **kwargs):

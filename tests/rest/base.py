@@ -26,7 +26,16 @@ from markets.models import (
     Job,
     NodeUpdate,
 )
-from portfolios.models import Portfolio
+from portfolios.models import (
+    Account,
+    AccountAllocationModel,
+    AccountGroup,
+    AccountHoldingsSet,
+    AccountTargetAllocation,
+    Portfolio,
+    PositionSet,
+    VirtualFund,
+)
 from tests import factories
 from tests.rest import nodes
 
@@ -35,7 +44,9 @@ TABLES = (
     *("markets_asset", "markets_assettype", "markets_openfigidetails", "markets_assetcategory"),
     *("markets_assetcategorymembership", "markets_calendar", "markets_calendarsession", "markets_storagenode"),
     *("markets_nodeupdate", "markets_noderun", "markets_updatestatistic", "markets_job", "markets_jobmessage"),
-    *("portfolios_portfolio",),
+    *("portfolios_portfolio", "portfolios_accountgroup", "portfolios_account", "portfolios_accountallocationmodel"),
+    *("portfolios_accounttargetallocation", "portfolios_positionset", "portfolios_accountholdingsset"),
+    *("portfolios_virtualfund",),
     *("markets_issuer", "markets_index", "markets_indextype", "markets_currencyspot", "markets_bond"),
     *("markets_future", "markets_calendardate", "markets_calendarevent"),
 )
@@ -49,7 +60,7 @@ class Route:
     path: str
     needs: tuple[str, ...]
     status: int = 200
-    body: dict[str, Any] | None = None
+    body: dict[str, Any] | list[dict[str, Any]] | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -83,6 +94,13 @@ class World:
     future: Future
     calendar_date: CalendarDate
     calendar_event: CalendarEvent
+    account_group: AccountGroup
+    account: Account
+    allocation_model: AccountAllocationModel
+    target_allocation: AccountTargetAllocation
+    position_set: PositionSet
+    holdings_set: AccountHoldingsSet
+    virtual_fund: VirtualFund
 
     def fill(self, text: str) -> str:
         names = {name: str(getattr(self, name).uid) for name in self.__dataclass_fields__}
@@ -106,6 +124,9 @@ def make_world() -> World:
     asset = factories.asset()
     factories.details(asset)
     calendar = factories.calendar(dt.date(2026, 1, 2), dt.date(2026, 1, 5))
+    group = factories.account_group()
+    account = factories.account(account_group=group)
+    allocation = factories.target_allocation(account=account)
     return World(
         asset=asset,
         spare=factories.asset(),
@@ -127,6 +148,13 @@ def make_world() -> World:
         future=factories.future(),
         calendar_date=factories.calendar_date(calendar),
         calendar_event=factories.calendar_event(calendar),
+        account_group=group,
+        account=account,
+        allocation_model=factories.allocation_model(),
+        target_allocation=allocation,
+        position_set=factories.position_set(account_target_allocation=allocation),
+        holdings_set=factories.holdings_set(account=account),
+        virtual_fund=factories.virtual_fund(account=account, account_target_allocation=allocation),
     )
 
 
@@ -217,6 +245,20 @@ ROUTES = [
         {"display_name": "Renamed", "assets": []},
     ),
     Route(
+        "put",
+        "asset/",
+        ("markets.add_asset", "markets.change_asset"),
+        200,
+        [{"unique_identifier": "BULK", "asset_type": "bond", "openfigi_details": {"ticker": "T"}}],
+    ),
+    Route(
+        "put",
+        "asset-type/",
+        ("markets.add_assettype", "markets.change_assettype"),
+        200,
+        [{"asset_type": "bulk", "display_name": "Bulk"}],
+    ),
+    Route(
         "post",
         "asset-category/{category}/append-assets/",
         ("markets.change_assetcategory",),
@@ -267,6 +309,55 @@ ROUTES = [
     Route("get", "portfolio/{portfolio}/weights/", VIEW_PORTFOLIO),
     Route("get", "portfolio/{portfolio}/values/", VIEW_PORTFOLIO),
     Route("get", "portfolio/{portfolio}/statistics/", VIEW_PORTFOLIO),
+    *_crud(
+        "account-group/",
+        "account_group",
+        "portfolios.accountgroup",
+        {"group_name": "New"},
+        {"group_description": "Why", "metadata_json": {"a": 1}},
+    ),
+    *_crud(
+        "account/",
+        "account",
+        "portfolios.account",
+        {"unique_identifier": "new", "account_name": "New", "account_group_uid": "{account_group}"},
+        {"account_name": "Renamed", "is_paper": False, "account_is_active": True, "account_group_uid": None},
+    ),
+    *_crud(
+        "account-allocation-model/",
+        "allocation_model",
+        "portfolios.accountallocationmodel",
+        {"allocation_model_name": "New"},
+        {"allocation_model_description": "Why"},
+    ),
+    *_crud(
+        "account-target-allocation/",
+        "target_allocation",
+        "portfolios.accounttargetallocation",
+        {"unique_identifier": "new", "account_uid": "{account}", "account_allocation_model_uid": "{allocation_model}"},
+        {"account_allocation_model_uid": "{allocation_model}", "is_active": False, "source": "Mine"},
+    ),
+    *_crud(
+        "position-set/",
+        "position_set",
+        "portfolios.positionset",
+        {"account_target_allocation_uid": "{target_allocation}", "position_set_time": "2026-05-26T00:00:00Z"},
+        {"source": "Mine"},
+    ),
+    *_crud(
+        "account-holdings-set/",
+        "holdings_set",
+        "portfolios.accountholdingsset",
+        {"account_uid": "{account}", "time_index": "2026-05-26T00:00:00Z"},
+        {"source_data_node_uid": "{node}"},
+    ),
+    *_crud(
+        "virtualfund/",
+        "virtual_fund",
+        "portfolios.virtualfund",
+        {"unique_identifier": "new", "account_uid": "{account}", "target_portfolio_uid": "{portfolio}"},
+        {"account_uid": "{account}", "target_portfolio_uid": "{portfolio}", "account_target_allocation_uid": None},
+    ),
 ]
 ROUTES += [
     *_crud(

@@ -11,6 +11,7 @@ import pytest
 from rest_framework.test import APIClient
 
 from markets.data_nodes.node import DataNode
+from markets.models import StorageNode
 from markets.services import frames_out
 from portfolios.data_nodes.values import PortfolioWeights
 from portfolios.models import PortfolioValue
@@ -128,6 +129,34 @@ def test_windows_and_pieces_change_nothing(
         assert pa.ipc.open_stream(whole).read_all().equals(pa.ipc.open_stream(pieces).read_all())
     else:
         assert json.loads(whole) == json.loads(pieces) if format == "json" else whole == pieces
+
+
+class Skewed(DataNode):
+    """One row long ago, and then all others within a second."""
+
+    def update(self) -> pd.DataFrame:
+        late = pd.Timestamp("2026-01-02T21:00:00Z") + pd.to_timedelta(range(19), unit="ms")
+        times = pd.DatetimeIndex([pd.Timestamp("1990-01-01T00:00:00Z"), *late])
+        index = pd.MultiIndex.from_product([times, ["AAA"]], names=["time_index", "asset_identifier"])
+        return pd.DataFrame({"close": np.arange(20.0)}, index=index)
+
+
+@pytest.mark.parametrize("limit", [None, 7])
+def test_no_part_exceeds_the_budget_however_the_rows_lie_in_time(
+    limit: int | None, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = Skewed()
+    node.run()
+    storage = StorageNode.objects.get(storage_hash=node.storage_hash)
+    monkeypatch.setattr(frames_out, "ROWS_A_READ", 4)
+    frames = list(frames_out.read_parts(storage, dimension_filters={"asset_identifier": ["AAA"]}, limit=limit))
+    assert max(len(frame) for frame in frames) <= 4
+    assert pd.concat(frames)["close"].tolist() == list(map(float, range(limit or 20)))
+
+
+def test_rows_of_one_time_stay_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(frames_out, "ROWS_A_READ", 2)
+    assert [len(frame) for frame in frames_out.read_parts(world.node.storage)] == [3, 3, 3, 3]
 
 
 def test_headers(world: World, viewer: APIClient) -> None:
@@ -256,8 +285,8 @@ def test_values(valued: World, viewer: APIClient) -> None:
 
 def test_statistics(valued: World, viewer: APIClient) -> None:
     body = viewer.get(ROOT + valued.fill("portfolio/{portfolio}/statistics/")).json()
-    # The calendar has two sessions within four days.
-    assert body["sessions_a_year"] == pytest.approx(2 / 4 * 365.2425, rel=1e-15)
+    # The calendar has two sessions within its horizon of 365 days.
+    assert body["sessions_a_year"] == pytest.approx(2 / 365 * 365.2425, rel=1e-15)
     assert body["number_of_periods"] == 3
     assert body["total_return"] == pytest.approx(0.2, rel=1e-12)
     assert body["annualised_return"] == pytest.approx(1.2 ** (body["sessions_a_year"] / 3) - 1, rel=1e-12)

@@ -44,6 +44,15 @@ def _portfolios(count: int) -> None:
         )
 
 
+def _account_rows(count: int) -> None:
+    for _ in range(count):
+        account = factories.account(account_group=factories.account_group())
+        allocation = factories.target_allocation(account=account)
+        factories.position_set(account_target_allocation=allocation)
+        factories.holdings_set(account=account)
+        factories.virtual_fund(account=account, account_target_allocation=allocation)
+
+
 # Two of the queries are the session and the user; the count and the page are the rest. A DataNode adds its latest runs.
 CASES: list[tuple[str, Callable[[int], None], int]] = [
     ("asset/", _assets, 4),
@@ -54,6 +63,13 @@ CASES: list[tuple[str, Callable[[int], None], int]] = [
     ("data-node/", _nodes, 5),
     ("job/", _jobs, 4),
     ("portfolio/", _portfolios, 4),
+    ("account/", _account_rows, 4),
+    ("account-group/", _account_rows, 4),
+    ("account-allocation-model/", _account_rows, 4),
+    ("account-target-allocation/", _account_rows, 4),
+    ("position-set/", _account_rows, 4),
+    ("account-holdings-set/", _account_rows, 4),
+    ("virtualfund/", _account_rows, 4),
 ]
 
 

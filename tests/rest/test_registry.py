@@ -7,7 +7,18 @@ from typing import Any
 import pytest
 from rest_framework.test import APIClient
 
-from markets.models import Asset, AssetCategory, AssetType, Calendar, CalendarSession, Job, JobStatus, RunStatus
+from markets.models import (
+    Asset,
+    AssetCategory,
+    AssetType,
+    Calendar,
+    CalendarSession,
+    Job,
+    JobStatus,
+    NodeRun,
+    RunStatus,
+)
+from markets.services import categories, universes
 from portfolios.models import Portfolio
 from tests import factories
 from tests.rest.base import LISTS, READS, ROOT, ROUTES, Route, World, call, is_error, stored
@@ -26,7 +37,7 @@ def first_error(response: Any) -> tuple[str, str | None]:
 
 
 # --- what holds for all ----------------------------------------------------------------------------------------------
-PUTS = [route for route in ROUTES if route.method == "put"]
+PUTS = [route for route in ROUTES if route.method == "put" and "{" in route.path]
 
 
 @pytest.mark.parametrize("route", PUTS, ids=str)
@@ -233,7 +244,7 @@ def test_asset_types(analyst: APIClient) -> None:
 
 # --- categories ------------------------------------------------------------------------------------------------------
 def members(category: Any) -> set[str]:
-    return set(AssetCategory.objects.get(uid=category).assets.values_list("unique_identifier", flat=True))
+    return {row.unique_identifier for row in categories.members_of(AssetCategory.objects.get(uid=category))}
 
 
 def test_categories(analyst: APIClient) -> None:
@@ -279,6 +290,84 @@ def test_changing_members_changes_the_etag(analyst: APIClient) -> None:
     assert after != before
     send(analyst, "post", f"{path}append-assets/", {"assets": [str(asset.uid)]})
     assert analyst.get(ROOT + path).headers["ETag"] == after, "nothing changed"
+
+
+def test_members_as_of(analyst: APIClient) -> None:
+    one, two, three = (factories.asset(unique_identifier=name) for name in ("one", "two", "three"))
+    category = factories.category()
+    universes.register_spells(
+        category, [(one, "2020-01-01", "2021-01-01"), (one, "2022-01-01", None), (two, "2020-06-01", None)]
+    )
+
+    def found(query: str) -> list[str]:
+        response = analyst.get(f"{ROOT}asset/?categories__uid={category.uid}{query}")
+        assert response.status_code == 200, response.content
+        return [row["unique_identifier"] for row in response.json()["results"]]
+
+    def number(query: str) -> int:
+        response = analyst.get(f"{ROOT}asset-category/{category.uid}/{query}")
+        assert response.status_code == 200, response.content
+        return response.json()["number_of_assets"]
+
+    expected = {
+        "": ["one", "two"],
+        "2019-12-31": [],
+        "2020-01-01": ["one"],
+        "2019-12-31T23:59:59.999999Z": [],
+        "2020-01-01T00:00:00Z": ["one"],
+        "2020-01-01T01:00:00+01:00": ["one"],
+        "2020-06-01T00:00:00%2B01:00": ["one"],
+        "2020-12-31": ["one", "two"],
+        "2021-01-01": ["two"],
+        "2199-12-31": ["one", "two"],
+    }
+    for instant, names in expected.items():
+        assert found(f"&as_of={instant}" if instant else "") == names, instant
+        assert number(f"?as_of={instant}" if instant else "") == len(names), instant
+    send(analyst, "post", f"asset-category/{category.uid}/remove-assets/", {"assets": [str(two.uid)]})
+    assert (found(""), found("&as_of=2024-01-01"), number(""), number("?as_of=2024-01-01")) == (
+        ["one"],
+        ["one", "two"],
+        1,
+        2,
+    )
+    listed = analyst.get(f"{ROOT}asset-category/?assets__uid={two.uid}").json()
+    assert listed["count"] == 0
+    assert analyst.get(f"{ROOT}asset-category/?assets__uid={one.uid}").json()["results"][0]["number_of_assets"] == 1
+    assert found("&as_of=2024-01-01&unique_identifier=three") == []
+    assert three.unique_identifier == "three"
+
+
+BAD_TIMES = [
+    "junk",
+    "2026-13-01",
+    "",
+    "%00",
+    "2026-01-01T00:00:00",
+    "9999-12-31",
+    "0001-01-01T00:00:00%2B23:59",
+    "1899-12-31",
+]
+
+
+@pytest.mark.parametrize("text", [*BAD_TIMES, "2026-01-01&as_of=2026-01-02"])
+def test_bad_times_are_400(text: str, analyst: APIClient) -> None:
+    category = factories.category()
+    for path in (f"asset/?categories__uid={category.uid}&as_of=", f"asset-category/{category.uid}/?as_of="):
+        response = analyst.get(f"{ROOT}{path}{text}")
+        assert response.status_code == 400, path
+        assert first_error(response)[1] == "as_of"
+    alone = analyst.get(f"{ROOT}asset/?as_of=2026-01-01")
+    assert alone.status_code == 400
+    assert alone.json()["errors"][0]["detail"] == "as_of goes with categories__uid. Give both, or leave it out."
+
+
+def test_a_page_shows_500_of_503_members_and_the_next_the_rest(analyst: APIClient) -> None:
+    category = factories.category(*(factories.asset() for _ in range(503)))
+    first = analyst.get(f"{ROOT}asset/?categories__uid={category.uid}&limit=500").json()
+    assert (first["count"], len(first["results"])) == (503, 500)
+    assert len(analyst.get(first["next"]).json()["results"]) == 3
+    assert analyst.get(f"{ROOT}asset-category/{category.uid}/").json()["number_of_assets"] == 503
 
 
 # --- calendars -------------------------------------------------------------------------------------------------------
@@ -385,14 +474,40 @@ def test_data_node_detail_and_statistics(world: World, viewer: APIClient) -> Non
     ]
 
 
+def test_the_etag_of_a_data_node_covers_its_latest_run_and_what_it_reads(viewer: APIClient) -> None:
+    update, source = factories.node_update(), factories.node_update()
+    path = f"{ROOT}data-node/{update.uid}/"
+    seen = [viewer.get(path).headers["ETag"]]
+    run = factories.node_run(update, status=RunStatus.RUNNING, finished_at=None)
+    seen.append(viewer.get(path).headers["ETag"])
+    NodeRun.objects.filter(pk=run.pk).update(status=RunStatus.SUCCEEDED, finished_at=run.started_at)
+    seen.append(viewer.get(path).headers["ETag"])
+    update.dependencies.add(source)
+    seen.append(viewer.get(path).headers["ETag"])
+    assert len(set(seen)) == 4
+    assert viewer.get(path).headers["ETag"] == seen[-1], "nothing changed"
+
+
+def test_a_data_node_with_many_dependencies_takes_no_more_queries(
+    admin: APIClient, django_assert_max_num_queries: Any
+) -> None:
+    update = factories.node_update()
+    update.dependencies.set([factories.node_update() for _ in range(20)])
+    with django_assert_max_num_queries(8):
+        body = admin.get(f"{ROOT}data-node/{update.uid}/").json()
+    assert len({row["identifier"] for row in body["dependencies"]}) == 20
+
+
 def test_an_identifier_that_several_nodes_write_is_read_but_not_run(admin: APIClient) -> None:
     one = factories.node_update()
     two = factories.node_update(storage=one.storage)
     path = f"{ROOT}data-node/{one.storage.identifier}/"
     assert admin.get(f"{path}data/").status_code == 200
     assert admin.get(f"{path}statistics/").status_code == 200
-    for response in (admin.get(path), send(admin, "post", f"data-node/{one.storage.identifier}/run/")):
-        assert response.status_code == 404
+    run = send(admin, "post", f"data-node/{one.storage.identifier}/run/")
+    for response in (admin.get(path), admin.get(f"{path}runs/"), run):
+        assert response.status_code == 409
+        assert first_error(response) == ("conflict", None)
         detail = response.json()["errors"][0]["detail"]
         assert one.update_hash in detail
         assert two.update_hash in detail
@@ -409,8 +524,10 @@ def test_run_a_node(world: World, analyst: APIClient) -> None:
     assert job.requested_by is not None
     assert body["requested_by"] == job.requested_by.username
     assert response.headers["Location"].endswith(f"/api/v1/job/{job.uid}/")
-    again = send(analyst, "post", world.fill("data-node/{identifier}/run/"))
+    again = send(analyst, "post", world.fill("data-node/{identifier}/run/"), {"update_tree": False})
     assert again.json()["uid"] == body["uid"]
+    # and a run with its dependencies is another job
+    assert send(analyst, "post", world.fill("data-node/{identifier}/run/")).json()["uid"] != body["uid"]
 
 
 def test_a_class_that_is_not_registered_cannot_run(admin: APIClient) -> None:
@@ -465,11 +582,10 @@ def test_portfolios(analyst: APIClient) -> None:
         refused = send(analyst, "patch", path, change)
         assert first_error(refused) == ("conflict", None)
         assert next(iter(change)) in refused.json()["errors"][0]["detail"]
-    kept = send(analyst, "patch", path, {"display_name": "Mine", "calendar_uid": None, "commission_fee": "0.5"})
+    kept = send(analyst, "patch", path, {"display_name": "Mine", "commission_fee": "0.5"})
     assert kept.status_code == 200
-    assert (kept.json()["display_name"], kept.json()["calendar_uid"], kept.json()["calendar_name"]) == (
-        "Mine",
-        None,
-        None,
-    )
+    assert (kept.json()["display_name"], kept.json()["calendar_uid"]) == ("Mine", str(calendar.uid))
+    # and the calendar is fixed with them: the figures are annualised by it
+    refused = send(analyst, "patch", path, {"calendar_uid": None})
+    assert (refused.status_code, first_error(refused)) == (409, ("conflict", None))
     assert send(analyst, "post", "portfolio/", {"unique_identifier": "p"}).status_code == 409

@@ -8,9 +8,7 @@ from typing import Any
 from django.contrib.auth import get_user_model
 from django.core.management.base import BaseCommand, CommandError
 
-from markets.models import AccessToken
-
-LONGEST_DAYS = 3650
+from markets.services import access
 
 
 class Command(BaseCommand):
@@ -30,16 +28,17 @@ class Command(BaseCommand):
         except (users.DoesNotExist, ValueError):
             known = ", ".join(users.objects.order_by("pk").values_list(users.USERNAME_FIELD, flat=True)[:10]) or "none"
             raise CommandError(f"There is no user {options['user']!r}. Users: {known}.") from None
-        if not user.is_active:
-            raise CommandError(f"The user {options['user']} is not active. Activate it first.")
-        name = options["name"].strip()
-        if len(name) > 100 or not name.isprintable():
-            raise CommandError("--name takes at most 100 printable characters.")
-        days = options["expires_in_days"]
-        if days is not None and not 1 <= days <= LONGEST_DAYS:
-            raise CommandError(f"--expires-in-days must be from 1 to {LONGEST_DAYS}, not {days}.")
-        expiry = None if days is None else dt.timedelta(days=days)
-        row, token = AccessToken.objects.create(user, expiry=expiry, name=name, is_read_only=options["read_only"])
+        name, days = options["name"].strip(), options["expires_in_days"]
+        if days is not None and abs(days) > access.LONGEST_DAYS:
+            raise CommandError(f"--expires-in-days must be from 1 to {access.LONGEST_DAYS}, not {days}.")
+        made = access.create_token(
+            owner=user,
+            made_by=None,
+            name=name,
+            is_read_only=options["read_only"],
+            lasts=None if days is None else dt.timedelta(days=days),
+        )
+        row, token = made.row, made.text
         if options["json"]:
             shown = None if row.expiry is None else row.expiry.isoformat().replace("+00:00", "Z")
             body = {"token": token, "user": options["user"], "name": name, "read_only": row.is_read_only}

@@ -69,6 +69,7 @@ class Command(BaseCommand):
             f"--workers={WEB_WORKERS}",
             f"--threads={WEB_THREADS}",
             "--graceful-timeout=10",
+            "--limit-request-line=8190",  # the most it takes: lists are filtered by hundreds of identifiers
             "--log-level=warning",
             "--no-control-socket",
         ]
@@ -156,11 +157,13 @@ class Greeting:
 
 def listen(host: str, port: int) -> socket.socket:
     """The listening socket that the web server inherits; raises CommandError when the port is taken."""
+    if not 0 <= port <= 65535:
+        raise CommandError(f"There is no port {port}. Choose one from 1 to 65535: MSM_PORT=8000")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
         raise CommandError(
-            f"Port {port} on {host} cannot be used ({os.strerror(error.errno or 0)}). Stop what uses it "
+            f"Port {port} on {host} cannot be used ({error.strerror or error}). Stop what uses it "
             f"or choose another: MSM_PORT={port + 1 if port < 65535 else 8000}"
         ) from error

@@ -239,19 +239,23 @@ def test_overriding_statistics_are_used_as_they_are_even_when_empty(assets):
 
 
 @pytest.mark.parametrize(
-    ("scope", "kind", "message"),
+    ("scope", "message"),
     [
-        (["A", 3], TypeError, "asset_list[1] is a int, neither an identifier nor an asset."),
-        (["A", " "], ValueError, "asset_list[1] is blank."),
-        (["A", "B", "A"], ValueError, "asset_list names A more than once."),
+        (
+            ["A", 3],
+            "asset_list[1] is a int, neither an identifier nor an asset. Give the unique_identifier as text, or the "
+            "asset.",
+        ),
+        (["A", " "], "asset_list[1] is blank. Remove it."),
+        (["A", "B", "A"], "asset_list names A more than once. Name each asset once."),
     ],
 )
-def test_a_wrong_asset_list(assets, scope, kind, message):
+def test_a_wrong_asset_list(assets, scope, message):
     node = Given()
     node.scope = scope
-    with pytest.raises(kind) as caught:
+    with pytest.raises(InvalidInput) as caught:
         node.run()
-    assert str(caught.value) == message
+    assert (str(caught.value), caught.value.field) == (message, "asset_list")
     assert NodeRun.objects.get().status == RunStatus.FAILED
 
 

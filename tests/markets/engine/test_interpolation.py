@@ -147,8 +147,8 @@ def test_bars_stamped_at_midnight_are_refused_by_a_new_york_calendar() -> None:
     assert str(error.value) == (
         "2 bars are not stamped at a session close: row 1, asset 0, 2026-01-05T00:00:00.000000000Z (nearest close "
         "2026-01-05T21:00:00.000000000Z); row 2, asset 0, 2026-01-06T00:00:00.000000000Z (nearest close "
-        "2026-01-05T21:00:00.000000000Z). Stamp bars at the close of their session, use the calendar that they trade "
-        "on, or allow a tolerance."
+        "2026-01-05T21:00:00.000000000Z). Stamp bars at the close of their session, or use the calendar that they "
+        "trade on."
     )
     # and a tolerance that puts two of them in one session is refused as well
     with pytest.raises(ValueError, match=r"Bars 1 and 2 of asset 0 .* fall in one session"):

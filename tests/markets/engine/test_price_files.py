@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from markets.engine import price_files
 from markets.engine.price_files import check_duplicates, read_price_file, unknown_dates
 from markets.exceptions import InvalidInput
 
@@ -96,12 +97,21 @@ def test_dates(write):
     assert file.dates.tolist() == [dt.date(2026, 1, 2)]
 
 
+def test_only_the_header_of_a_good_csv_is_decoded(write, monkeypatch):
+    # regression: the whole file was decoded a second time
+    decoded = []
+    original = price_files._utf8
+    monkeypatch.setattr(price_files, "_utf8", lambda data, path: decoded.append(data) or original(data, path))
+    read_price_file(write(f"{HEADER}{STAMP},A,1\n"))
+    assert decoded == [HEADER.strip().encode()]
+
+
 @pytest.mark.parametrize(
     ("content", "name"),
     [
         (f"\ufeff{HEADER}{STAMP},A,1\n".encode(), "bom.csv"),
         (f"{HEADER}{STAMP},A,1".replace("\n", "\r\n").encode(), "windows.CSV"),
-        (gzip.compress(f"{HEADER}{STAMP},A,1\n\n\n".encode()), "packed.csv.gz"),
+        (gzip.compress(f"{HEADER}{STAMP},A,1\n\n\n".encode(), mtime=0), "packed.csv.gz"),
         (f'"time_index","asset_identifier","close"\n{STAMP},"A","1"\n'.encode(), "quoted.csv"),
         (f"{HEADER}2026-01-02T16:00:00-05,A,1\n".encode(), "offset-in-hours.csv"),
     ],

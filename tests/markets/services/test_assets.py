@@ -7,7 +7,7 @@ import pytest
 from django.db import connection
 
 from markets.exceptions import Conflict, InvalidInput, ProtectedRow
-from markets.models import Asset, AssetType, OpenFigiDetails
+from markets.models import Asset, AssetCategory, AssetType, OpenFigiDetails
 from markets.services import asset_types, assets, deletion
 from markets.services.values import UNSET
 from tests import factories
@@ -50,6 +50,28 @@ def test_an_upsert_that_changes_nothing_writes_nothing() -> None:
     before = assets.upsert_asset(unique_identifier="BTC", asset_type="crypto").row.updated_at
     assets.upsert_asset(unique_identifier="BTC", asset_type="Crypto")
     assert Asset.objects.get().updated_at == before
+
+
+def test_an_update_writes_over_what_another_wrote_meanwhile() -> None:
+    stale = assets.create_asset(unique_identifier="BTC", asset_type="crypto")
+    Asset.objects.update(asset_type="equity")
+    assert assets.update_asset(stale, asset_type="crypto").asset_type == "crypto"
+    assert Asset.objects.get().asset_type == "crypto"
+
+
+def test_an_update_of_a_type_returns_what_is_stored_now() -> None:
+    stale = asset_types.create_asset_type(asset_type="crypto")
+    AssetType.objects.update(description="Coins")
+    assert asset_types.update_asset_type(stale, display_name="Crypto").description == "Coins"
+    assert AssetType.objects.values_list("display_name", "description").get() == ("Crypto", "Coins")
+
+
+def test_deleting_an_asset_touches_the_categories_it_leaves() -> None:
+    asset = factories.asset()
+    left, other = factories.category(asset), factories.category()
+    assets.delete_asset(asset)
+    assert AssetCategory.objects.get(pk=left.pk).updated_at > left.updated_at
+    assert AssetCategory.objects.get(pk=other.pk).updated_at == other.updated_at
 
 
 @pytest.mark.parametrize("bad", [{"asset_type": " "}, {"is_custom_by_organization": "yes"}, {"asset_type": 5}])

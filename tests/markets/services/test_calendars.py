@@ -3,7 +3,6 @@
 import datetime as dt
 from typing import Any
 
-import numpy as np
 import pytest
 
 from markets.exceptions import Conflict, InvalidInput, NotFound
@@ -180,20 +179,6 @@ def test_sessions_by_hand() -> None:
         calendars.delete_session(calendar, local_date="2026-01-05", session_label="late")
 
 
-def test_sessions_between_are_arrays_in_one_query(django_assert_num_queries: Any) -> None:
-    calendar = build(last="2026-01-10").calendar
-    with django_assert_num_queries(1):
-        sessions = calendars.sessions_between(calendar, dt.date(2026, 1, 5), dt.date(2026, 1, 6))
-    assert sessions.dates.tolist() == [dt.date(2026, 1, 5), dt.date(2026, 1, 6)]
-    assert sessions.opens.dtype == sessions.closes.dtype == np.int64
-    assert sessions.opens.tolist() == [1_767_623_400 * 10**9, 1_767_709_800 * 10**9]
-    assert sessions.closes[0] - sessions.opens[0] == 6.5 * 3600 * 10**9
-    by_close = calendars.sessions_between(calendar, at("2026-01-05T21:00:00Z"), at("2026-01-06T20:59:59Z"))
-    assert by_close.dates.tolist() == [dt.date(2026, 1, 5)]
-    assert len(calendars.sessions_between(calendar)) == 6
-    assert len(calendars.sessions_between(calendar, dt.date(2030, 1, 1))) == 0
-
-
 def test_updates_respect_the_stored_sessions() -> None:
     calendar = build(last="2026-01-10").calendar
     with pytest.raises(Conflict, match="has a session on 2026-01-02"):
@@ -202,6 +187,38 @@ def test_updates_respect_the_stored_sessions() -> None:
         calendars.update_calendar(calendar, uid="x")
     calendars.update_calendar(calendar, valid_to=dt.date(2026, 2, 1), display_name="New")
     assert Calendar.objects.values_list("valid_to", "display_name").get() == (dt.date(2026, 2, 1), "New")
+
+
+def test_a_session_outside_a_horizon_that_shrank_meanwhile_is_refused() -> None:
+    stale = factories.calendar()
+    Calendar.objects.update(valid_to=dt.date(2026, 1, 31))
+    with pytest.raises(InvalidInput, match="2026-01-01 to 2026-01-31") as refused:
+        calendars.upsert_session(
+            stale,
+            local_date="2026-02-02",
+            opens_at=at("2026-02-02T14:30:00Z"),
+            closes_at=at("2026-02-02T21:00:00Z"),
+        )
+    assert refused.value.field == "local_date"
+    assert not CalendarSession.objects.exists()
+
+
+def test_an_update_judges_and_writes_over_what_is_stored_now() -> None:
+    stale = factories.calendar()
+    before = stale.display_name
+    Calendar.objects.update(display_name="Renamed meanwhile", valid_to=dt.date(2026, 1, 31))
+    with pytest.raises(InvalidInput, match="valid_to=2026-01-31 is before valid_from=2026-02-01"):
+        calendars.update_calendar(stale, valid_from="2026-02-01")
+    assert calendars.update_calendar(stale, display_name=before).valid_to == dt.date(2026, 1, 31)
+    assert Calendar.objects.get().display_name == before
+
+
+def test_a_deleted_calendar_is_not_changed() -> None:
+    gone = factories.calendar()
+    Calendar.objects.all().delete()
+    with pytest.raises(NotFound, match="is deleted"):
+        calendars.update_calendar(gone, display_name="Back")
+    assert not Calendar.objects.exists()
 
 
 def test_a_century_is_quick_enough_and_bulk(django_assert_max_num_queries: Any) -> None:

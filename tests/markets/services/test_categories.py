@@ -75,6 +75,13 @@ def test_upsert() -> None:
     assert AssetCategory.objects.count() == 1
 
 
+def test_an_update_returns_what_is_stored_now() -> None:
+    stale = factories.category(display_name="Tech")
+    AssetCategory.objects.update(description="Written meanwhile")
+    assert categories.update_category(stale, display_name="Technology").description == "Written meanwhile"
+    assert AssetCategory.objects.values_list("display_name", "description").get() == ("Technology", "Written meanwhile")
+
+
 @pytest.mark.parametrize(
     ("name", "identifier"),
     [

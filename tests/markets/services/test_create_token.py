@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 from rest_framework.test import APIClient
 
+from markets.exceptions import InvalidInput
 from markets.models import AccessToken
 from tests import factories
 
@@ -44,7 +45,7 @@ def test_json() -> None:
     "arguments", [["--expires-in-days", "0"], ["--expires-in-days", "99999"], ["--name", "x" * 101], ["--name", "a\nb"]]
 )
 def test_bad_arguments(arguments: list[str]) -> None:
-    with pytest.raises(CommandError):
+    with pytest.raises((CommandError, InvalidInput)):
         run(factories.user().username, *arguments)
     assert not AccessToken.objects.exists()
 
@@ -53,6 +54,6 @@ def test_unknown_and_inactive_users() -> None:
     factories.user(is_active=False)
     with pytest.raises(CommandError, match="There is no user 'nobody'"):
         run("nobody")
-    with pytest.raises(CommandError, match="is not active"):
+    with pytest.raises(InvalidInput, match="is not active"):
         run(factories.user(is_active=False).username)
     assert not AccessToken.objects.exists()

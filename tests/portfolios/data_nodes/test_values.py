@@ -7,10 +7,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from markets.exceptions import InvalidInput, NotFound
+from markets.exceptions import Conflict, InvalidInput, NotFound
 from markets.models import NodeRun, RunStatus, StorageNode, UpdateStatistic
 from portfolios.data_nodes.values import PortfolioConfiguration, PortfolioValues
-from portfolios.models import PortfolioValue, PortfolioWeight
+from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight
+from portfolios.services import portfolios
+from portfolios.services.construction import build_portfolio
 from tests.portfolios.data_nodes.market import DAY, UTC, GivenPrices, GivenSignal, make_assets, make_calendar
 
 pytestmark = pytest.mark.django_db
@@ -21,13 +23,15 @@ BBB = [50, 49.5, 51, 50, 52, 54]
 
 
 def portfolio(**changes) -> PortfolioValues:
+    """The node of a portfolio that is built, and so may be computed."""
     options = {
         "portfolio_identifier": "p",
         "calendar_identifier": "DAILY",
         "commission_fee": 0.0005,
         **changes,
     }
-    return PortfolioValues(PortfolioConfiguration(**options), GivenPrices(), GivenSignal())
+    _, node = build_portfolio(PortfolioConfiguration(**options), price_source=GivenPrices(), signal=GivenSignal())
+    return node
 
 
 def stored_values() -> list[tuple[str, float, float, float]]:
@@ -177,6 +181,7 @@ def transactional_slate(db):
         PortfolioWeight.objects.all().delete()
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM portfolios_signalweight")
+        Portfolio.objects.all().delete()
         NodeRun.objects.all().delete()
         NodeUpdate.objects.all().delete()
         UpdateStatistic.objects.all().delete()
@@ -239,13 +244,12 @@ def test_missing_prices_can_be_refused_and_then_nothing_is_written():
     make_calendar(START, 4)
     GivenPrices.receive(START, {"A": [10, 10, 10, 10], "B": [10, None, None, 10]})
     GivenSignal.arriving = {START: {"A": 0.5, "B": 0.5}}
+    node = portfolio(missing_price="fail", maximum_price_age_sessions=1)
     with pytest.raises(InvalidInput, match=r"^p: B has weight but no price within 1 sessions of 2026-01-04"):
-        portfolio(missing_price="fail", maximum_price_age_sessions=1).run()
+        node.run()
     assert PortfolioValue.objects.count() == 0
     assert PortfolioWeight.objects.count() == 0
-    failed = NodeRun.objects.get(
-        node_update__update_hash=portfolio(missing_price="fail", maximum_price_age_sessions=1).update_hash
-    )
+    failed = NodeRun.objects.get(node_update__update_hash=node.update_hash)
     assert failed.status == RunStatus.FAILED
     assert failed.error_message.startswith("p: B has weight but no price")
 
@@ -262,7 +266,7 @@ def test_it_starts_when_all_are_priced_and_charges_the_entry_there():
 @pytest.mark.parametrize(
     ("sessions", "error", "message"),
     [
-        (None, NotFound, "There is no calendar 'DAILY'. Calendars: none."),
+        (None, NotFound, "There is no calendar 'DAILY'. Create it first."),
         (0, InvalidInput, "The calendar DAILY has no sessions. Materialise them"),
     ],
 )
@@ -299,3 +303,80 @@ def test_two_portfolios_share_the_tables_and_not_a_row():
     closes = other.get_df_between_dates()["close"].tolist()
     assert closes[-1] == 1.0812718444281821
     assert len(closes) == 6
+
+
+def prepared() -> None:
+    make_assets("AAA", "BBB")
+    make_calendar(START, 6)
+    GivenPrices.receive(START, {"AAA": AAA, "BBB": BBB})
+    GivenSignal.arriving = {START: {"AAA": 0.5, "BBB": 0.5}}
+
+
+def test_a_node_that_the_portfolio_does_not_name_computes_nothing():
+    # given a portfolio that was built anew with another fee before it was computed
+    prepared()
+    first = portfolio()
+    second = portfolio(commission_fee=0.5)
+    # when the first node is run, then its portfolio's own
+    with pytest.raises(Conflict, match=r"^The portfolio p is computed by portfoliovalues_\w+, not by portfoliovalues_"):
+        first.run()
+    assert PortfolioValue.objects.count() == 0
+    second.run()
+    assert PortfolioValue.objects.order_by("time_index").first().period_return == -0.5
+
+
+def test_a_deleted_portfolio_is_not_computed_again():
+    prepared()
+    node = portfolio()
+    node.run()
+    portfolios.delete_portfolio(Portfolio.objects.get())
+    with pytest.raises(NotFound, match=r"There is no portfolio 'p'\. Build it first"):
+        node.run()
+    assert PortfolioValue.objects.count() == PortfolioWeight.objects.count() == 0
+
+
+def test_the_same_configuration_spelt_out_is_the_same_portfolio():
+    prepared()
+    portfolio().run()
+    portfolio(fill="same_bar", missing_price="hold", maximum_price_age_sessions=5)
+    with pytest.raises(Conflict, match="has values computed with another configuration"):
+        portfolio(fill="next_bar")
+    assert Portfolio.objects.count() == 1
+
+
+def test_who_has_left_does_not_carry_the_values_on():
+    # given X sold for Y on the third day, and X priced two days longer than Y
+    make_assets("X", "Y")
+    make_calendar(START, 8)
+    GivenPrices.receive(START, {"X": [10] * 8, "Y": [20] * 6})
+    GivenSignal.arriving = {START: {"X": 1.0}, START + 2 * DAY: {"Y": 1.0}}
+    portfolio().run()
+    assert PortfolioValue.objects.count() == 6
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"weights_between_rebalances": "drift", "turnover_basis": "target"}, 'turnover_basis="target" would count'),
+        ({"weights_between_rebalances": "never"}, "weights_between_rebalances='never'; use constant or drift."),
+        ({"turnover_basis": "x"}, 'turnover_basis must be "target" or "drifted", not \'x\'.'),
+        ({"valuation_column": " "}, "valuation_column must not be blank."),
+    ],
+)
+def test_wrong_conventions_of_a_row_are_refused(change, message):
+    row = portfolios.create_portfolio(unique_identifier="row")
+    with pytest.raises(InvalidInput) as caught:
+        portfolios.update_portfolio(row, **change)
+    assert str(caught.value).startswith(message)
+    row.refresh_from_db()
+    assert (row.weights_between_rebalances, row.turnover_basis, row.valuation_column) == ("constant", "target", "close")
+
+
+def test_the_turnover_basis_follows_the_weights_and_conventions_are_fixed_once_computed():
+    row = portfolios.create_portfolio(unique_identifier="row")
+    assert portfolios.update_portfolio(row, weights_between_rebalances="drift").turnover_basis == "drifted"
+    prepared()
+    portfolio()
+    other = make_calendar(START, 3, identifier="OTHER")
+    with pytest.raises(Conflict, match=r"^calendar of p cannot be changed"):
+        portfolios.update_portfolio(Portfolio.objects.get(unique_identifier="p"), calendar=other.uid)
