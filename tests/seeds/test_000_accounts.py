@@ -7,8 +7,6 @@ from collections.abc import Callable
 
 import pytest
 
-from msm.runtime import SELECTABLE
-
 pytestmark = pytest.mark.xdist_group("processes")
 
 ACCOUNTS_AND_FUNDS = """
@@ -125,7 +123,6 @@ def script(environment, manage, tmp_path) -> Script:
     return run
 
 
-@pytest.mark.skipif("CalendarDate" not in SELECTABLE, reason="the engine has no CalendarDate yet")
 def test_accounts_virtual_funds_and_portfolios(script: Script) -> None:
     check = """
     assert VirtualFund.get_by_unique_identifier("vf-core") == virtual_fund
@@ -163,9 +160,3 @@ def test_holdings_and_target_positions(script: Script) -> None:
     again = script(AN_ACCOUNT + HOLDINGS_AND_TARGETS + textwrap.dedent(check))
     assert again.returncode == 0, again.stderr
     assert again.stdout == first.stdout
-
-
-def test_the_first_block_without_calendar_dates(script: Script) -> None:
-    ran = script(ACCOUNTS_AND_FUNDS.replace('"CalendarDate", ', "") + "print(virtual_fund.unique_identifier)")
-    assert ran.returncode == 0, ran.stderr
-    assert ran.stdout == "vf-core\n"
