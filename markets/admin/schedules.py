@@ -46,6 +46,7 @@ class ScheduledTaskForm(PeriodicTaskForm):
 @admin.register(PeriodicTask)
 class PeriodicTaskAdmin(StrictInput, BeatPeriodicTaskAdmin, ModelAdmin):
     form = ScheduledTaskForm
+    change_form_template = None  # beat's own has an inline script, which the content security policy forbids
 
 
 @admin.register(CrontabSchedule)

@@ -87,8 +87,8 @@ class StrictInput(StrictForeignKeys):
 
 
 def _is_key(key: Field, text: object) -> bool:
-    """Whether `text` could be a primary key; an empty one is no choice, which every form understands."""
+    """Whether `text` could be a primary key."""
     try:
-        return "\x00" not in str(text) and (text in ("", None) or key.to_python(text) is not None)
+        return "\x00" not in str(text) and key.to_python(text) is not None
     except ValidationError:
         return False

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from markets.exceptions import InvalidInput, NotFound
+from markets.exceptions import InvalidInput, NotFound, clipped
 from markets.models import Calendar, CalendarSession
 
 
@@ -34,7 +34,7 @@ def load_sessions(calendar_identifier: str) -> Sessions:
     """The primary sessions of a calendar, in one query. Raises NotFound; InvalidInput when none are stored."""
     calendar = Calendar.objects.filter(unique_identifier=calendar_identifier).first()
     if calendar is None:
-        known = ", ".join(Calendar.objects.values_list("unique_identifier", flat=True)[:20]) or "none"
+        known = ", ".join(map(clipped, Calendar.objects.values_list("unique_identifier", flat=True)[:20])) or "none"
         raise NotFound(f"There is no calendar {calendar_identifier!r}. Calendars: {known}.")
     rows = list(
         CalendarSession.objects.filter(calendar=calendar, is_primary=True)

@@ -10,10 +10,10 @@ import msm
 from markets.exceptions import InvalidInput
 from markets.models import Asset as AssetModel
 from markets.models import AssetCategory as CategoryModel
-from markets.models import AssetCategoryMembership as MembershipModel
 from markets.models import Calendar as CalendarModel
 from markets.models import CalendarSession as SessionModel
 from markets.models import OpenFigiDetails as DetailsModel
+from markets.services import categories
 from msm import runtime
 from msm.api.assets import Asset, AssetCategoryMembership, AssetType, OpenFigiDetails
 from msm.api.calendars import CalendarSession
@@ -97,7 +97,7 @@ def test_deleting_a_membership_touches_its_category() -> None:
     one, two = factories.asset(), factories.asset()
     category = factories.category(one, two)
     assert AssetCategoryMembership.delete(category.memberships.get(asset=one).uid) == 1
-    assert MembershipModel.objects.get().asset == two
+    assert categories.members_of(category) == [two]
     assert CategoryModel.objects.get().updated_at > category.updated_at
 
 
@@ -106,3 +106,22 @@ def test_deleting_a_session_touches_its_calendar() -> None:
     assert CalendarSession.delete(calendar.sessions.get(local_date="2026-01-05").uid) == 1
     assert SessionModel.objects.get().local_date == dt.date(2026, 1, 6)
     assert CalendarModel.objects.get().updated_at > calendar.updated_at
+
+
+@pytest.mark.parametrize("text", ["\x00", "a\x00b", "\ud800"])
+def test_text_that_no_row_can_have_is_refused(text: str) -> None:
+    for look in (
+        lambda: Asset.get_by_unique_identifier(text),
+        lambda: Asset.get_many_by_unique_identifier([text]),
+        lambda: Asset.filter(unique_identifier=text),
+        lambda: Asset.filter(unique_identifier_contains=text),
+        lambda: Asset.filter(unique_identifier_in=[text]),
+    ):
+        with pytest.raises(InvalidInput):
+            look()
+
+
+@pytest.mark.parametrize("value", [None, 5, True, b"x", ["a"]])
+def test_an_identifier_is_text(value: Any) -> None:
+    with pytest.raises(InvalidInput, match="must be text"):
+        Asset.get_by_unique_identifier(value)

@@ -1,12 +1,17 @@
 """What nobody should send: each gets a 4xx in the one shape of errors, and nothing is written."""
 
+import datetime as dt
 import json
 import uuid
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.utils import timezone
 from rest_framework.test import APIClient
 
+from markets.models import AccessToken, Asset
+from tests import factories
 from tests.rest.base import BODIES, LISTS, READS, ROOT, ROUTES, WRITES, Route, World, body_of, call, is_error, stored
 
 BAD_PAGES = [
@@ -37,6 +42,9 @@ BAD_BODIES: list[tuple[str, bytes, str]] = [
     ("an integer without end", b'{"nonsense": ' + b"9" * 10_000 + b"}", "application/json"),
     ("an unknown field", b'{"nonsense": 1}', "application/json"),
     ("an empty name", b'{"": 1}', "application/json"),
+    ("a name twice", b'{"display_name": "One", "display_name": "Two"}', "application/json"),
+    ("a name twice, deep inside", b'{"metadata_json": {"a": [{"b": 1, "b": 2}]}}', "application/json"),
+    ("a number beyond doubles", b'{"metadata_json": {"a": 1e400}}', "application/json"),
     ("a NUL name", b'{"\\u0000": 1}', "application/json"),
     ("a form", b"display_name=x", "application/x-www-form-urlencoded"),
     ("plain text", b"{}", "text/plain"),
@@ -196,3 +204,82 @@ def test_another_accept_header(world: World, admin: APIClient) -> None:
     assert is_error(admin.get(f"{ROOT}asset/", HTTP_ACCEPT="text/csv"), 406)
     path = ROOT + world.fill("data-node/{identifier}/data/?format=csv")
     assert admin.get(path, HTTP_ACCEPT="application/xml").status_code == 200
+
+
+def test_a_name_given_twice_is_named(admin: APIClient) -> None:
+    body = '{"unique_identifier": "ONE", "unique_identifier": "TWO"}'
+    response = admin.post(f"{ROOT}asset/", body, content_type="application/json")
+    assert is_error(response, 400)
+    assert "'unique_identifier' is given more than once" in response.json()["errors"][0]["detail"]
+    assert not Asset.objects.exists()
+
+
+def test_a_body_that_is_too_large_is_413(admin: APIClient, settings: Any) -> None:
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 2**20
+    body = json.dumps({"unique_identifier": "x" * 2**20})
+    response = admin.post(f"{ROOT}asset/", body, content_type="application/json")
+    assert is_error(response, 413)
+    assert response.json()["errors"][0]["detail"] == "The body is larger than 1 MiB. Send it in several requests."
+    assert not Asset.objects.exists()
+
+
+@pytest.mark.parametrize("path", ["nope/", "data-node/..%2f..%2fetc%2fpasswd/", "asset/a%2Fb/", "nope"])
+def test_what_is_no_route_is_404_in_the_one_shape(path: str, anonymous: APIClient) -> None:
+    for method in ("get", "post", "delete"):
+        response = getattr(anonymous, method)(ROOT + path)
+        assert is_error(response, 404), body_of(response)
+        assert "/docs" in response.json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
+def test_a_write_without_the_last_slash_is_not_redirected_into_a_read(method: str, admin: APIClient) -> None:
+    response = getattr(admin, method)(
+        "/api/v1/asset", json.dumps({"unique_identifier": "A"}), content_type="application/json"
+    )
+    assert is_error(response, 404)
+    assert "Did you mean /api/v1/asset/" in response.json()["errors"][0]["detail"]
+    assert not Asset.objects.exists()
+
+
+def test_a_read_without_the_last_slash_is_redirected(admin: APIClient) -> None:
+    response = admin.get("/api/v1/asset?limit=1")
+    assert (response.status_code, response["Location"]) == (301, "/api/v1/asset/?limit=1")
+
+
+def test_an_unknown_host_is_400_and_told_why(anonymous: APIClient) -> None:
+    response = anonymous.get(f"{ROOT}asset/", HTTP_HOST="evil.example")
+    assert is_error(response, 400)
+    assert "ALLOWED_HOSTS" in response.json()["errors"][0]["detail"]
+
+
+@pytest.mark.parametrize("trouble", ["expired", "revoked", "inactive", "unknown"])
+def test_a_token_that_is_not_valid_is_401_with_the_remedy(trouble: str, anonymous: APIClient, db: None) -> None:
+    user = factories.user()
+    token = factories.token(user)
+    if trouble == "expired":
+        AccessToken.objects.update(expiry=timezone.now() - dt.timedelta(seconds=1))
+    elif trouble == "revoked":
+        AccessToken.objects.all().delete()
+    elif trouble == "inactive":
+        type(user).objects.update(is_active=False)
+    else:
+        token = token[:-1] + ("0" if token[-1] != "0" else "1")
+    anonymous.credentials(HTTP_AUTHORIZATION=f"Token {token}")
+    response = anonymous.get(f"{ROOT}asset/")
+    assert is_error(response, 401)
+    assert "manage.py create_token" in response.json()["errors"][0]["detail"]
+
+
+def test_a_row_that_goes_between_two_reads_is_404(admin: APIClient, world: World) -> None:
+    """The node is found by its name, then read with what the page shows of it."""
+
+    def meddle(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if "last_time_index" in sql and sql.startswith("SELECT"):
+            sql = sql.replace(" WHERE ", " WHERE false AND ")
+        return execute(sql, params, many, context)
+
+    path = ROOT + world.fill("data-node/{hash}/")
+    with connection.execute_wrapper(meddle):
+        response = admin.get(path)
+    assert is_error(response, 404)
+    assert admin.get(path).status_code == 200

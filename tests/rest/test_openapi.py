@@ -35,3 +35,20 @@ def test_every_route_is_described_with_its_errors() -> None:
 @pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/redoc"])
 def test_documents_are_public(path: str) -> None:
     assert APIClient().get(path).status_code == 200
+
+
+@pytest.mark.django_db
+def test_the_document_is_json_for_whoever_asks() -> None:
+    for headers in ({}, {"HTTP_ACCEPT": "*/*"}):
+        assert APIClient().get("/openapi.json", **headers).json()["info"]["title"] == "MSM"
+
+
+def test_a_guarded_route_names_412_and_no_text_is_about_the_code() -> None:
+    document = SchemaGenerator().get_schema(request=None, public=True)
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            guarded = any(parameter["name"] == "If-Match" for parameter in operation.get("parameters", ()))
+            assert guarded == ("412" in operation["responses"]), (method, path)
+            assert "subclass" not in operation.get("description", ""), (method, path)
+    statistics = document["paths"]["/api/v1/portfolio/{uid}/statistics/"]["get"]
+    assert "409" in statistics["responses"]  # without a calendar nothing can be annualised

@@ -163,7 +163,8 @@ def listen(host: str, port: int) -> socket.socket:
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
+        reason = os.strerror(error.errno) if error.errno else error
         raise CommandError(
-            f"Port {port} on {host} cannot be used ({error.strerror or error}). Stop what uses it "
+            f"Port {port} on {host} cannot be used ({reason}). Stop what uses it "
             f"or choose another: MSM_PORT={port + 1 if port < 65535 else 8000}"
         ) from error
