@@ -9,8 +9,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from msm_project.embedded.servers import stop_all
+
+# A busy machine is no fault of the code: neither a slow example nor slow generation fails a test.
+settings.register_profile("msm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("msm")
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
