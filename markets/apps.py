@@ -1,6 +1,9 @@
 """The Django application of the market's reference data and DataNodes."""
 
+from typing import Any
+
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
 
 
 class MarketsConfig(AppConfig):
@@ -12,3 +15,11 @@ class MarketsConfig(AppConfig):
 
         register_module("markets.data_nodes.prices")
         register_module("markets.data_nodes.interpolated_prices")
+        connection_created.connect(_tell_who_writes, dispatch_uid="markets.audit")
+
+
+def _tell_who_writes(connection: Any, **_: Any) -> None:
+    from markets.services.audit import tell_database
+
+    if tell_database not in connection.execute_wrappers:
+        connection.execute_wrappers.append(tell_database)

@@ -3,9 +3,9 @@
 from typing import Any
 
 from celery import shared_task
-from celery.signals import worker_ready
+from celery.signals import worker_init, worker_ready
 
-from markets.services import jobs, node_runs
+from markets.services import audit, jobs, node_runs
 
 
 @shared_task(name="markets.execute_job")
@@ -16,6 +16,12 @@ def execute_job(uid: str) -> None:
 @shared_task(name="markets.recover_interrupted_jobs", ignore_result=True)
 def recover_interrupted_jobs() -> int:
     return node_runs.recover_interrupted()
+
+
+@worker_init.connect
+def speak_as_task(**_: Any) -> None:
+    """What a worker writes outside a job is a task's doing, too."""
+    audit.speak_for_process(source="task")
 
 
 @worker_ready.connect

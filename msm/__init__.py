@@ -6,7 +6,11 @@
     msm.start_engine(models=["Asset"])
     Asset.upsert(unique_identifier="example-asset-btc", asset_type="crypto")
 
-Importing touches no database; `start_engine` attaches to the one that DATABASE_URL names, or to the embedded one.
+    with msm.because("delisted on 2026-05-22"):
+        Asset.get_by_unique_identifier("example-asset-btc").delete()
+
+What is written is recorded with the reason, see the History of each row. Importing touches no
+database; `start_engine` attaches to the one that DATABASE_URL names, or to the embedded one.
 """
 
 import os
@@ -24,6 +28,7 @@ def _set_up_django() -> None:
 
 _set_up_django()
 
+from markets.services.audit import because  # noqa: E402
 from msm.runtime import Runtime, start_engine  # noqa: E402
 
-__all__ = ["Runtime", "start_engine"]
+__all__ = ["Runtime", "because", "start_engine"]

@@ -12,6 +12,7 @@ from django.conf import settings
 from django.db import OperationalError, connection, models
 
 from markets.exceptions import InvalidInput, NotFound
+from markets.services import audit
 
 logger = logging.getLogger("msm.runtime")
 
@@ -96,6 +97,8 @@ def start_engine(
                 return _runtime
             wanted = {**_runtime.meta_table_models, **wanted}
         _verify(wanted, timeout)
+        if audit.current() == audit.NOBODY:
+            audit.speak_for_process(source="Python", actor=audit.operating_system_user())
         _runtime = Runtime(management_mode, wanted, {name: model._meta.db_table for name, model in wanted.items()})
         logger.info(
             "engine started: %s", ", ".join(f"{name} ({table})" for name, table in _runtime.meta_tables.items())

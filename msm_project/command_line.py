@@ -18,6 +18,9 @@ def execute(argv: list[str]) -> int:
     """
     from django.core.management import CommandError, execute_from_command_line
 
+    from markets.services import audit
+
+    audit.speak_for_process(source="command", actor=audit.operating_system_user())
     try:
         execute_from_command_line(argv)
     except KeyboardInterrupt:

@@ -6,6 +6,7 @@ from markets.models.base import RegistryRow
 from markets.models.calendar_days import CalendarDate, CalendarEvent
 from markets.models.calendars import Calendar, CalendarSession
 from markets.models.categories import AssetCategory, AssetCategoryMembership, holds_at
+from markets.models.changes import Change, Operation
 from markets.models.data_nodes import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
 from markets.models.details import Bond, CurrencySpot, Future
 from markets.models.indices import Index, IndexType
@@ -23,6 +24,7 @@ __all__ = [
     "CalendarDate",
     "CalendarEvent",
     "CalendarSession",
+    "Change",
     "CurrencySpot",
     "Future",
     "Index",
@@ -34,6 +36,7 @@ __all__ = [
     "NodeRun",
     "NodeUpdate",
     "OpenFigiDetails",
+    "Operation",
     "RegistryRow",
     "RunStatus",
     "StorageNode",

@@ -5,6 +5,7 @@ import hashlib
 import json
 import uuid
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any, ClassVar
 
 from django.db import models, transaction
@@ -14,14 +15,17 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status
 from rest_framework.decorators import action
 from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 from rest_framework.viewsets import GenericViewSet
 
+from markets.rest.acting import acting
 from markets.rest.deletion import DeleteImpactSerializer
 from markets.rest.errors import NotFoundResponse, PreconditionFailed
-from markets.rest.parameters import refuse_unknown
+from markets.rest.history import HistoryMixin
+from markets.rest.parameters import parse_uid, refuse_unknown
 from markets.rest.parsers import Utf8JSONParser
 from markets.rest.schema import MSMAutoSchema
 from markets.services import deletion
@@ -33,21 +37,30 @@ UID = OpenApiParameter("uid", uuid.UUID, OpenApiParameter.PATH, description="The
 
 
 class MSMView(APIView):
-    """What views have in common: UTF-8 JSON in, strict query parameters."""
+    """What views have in common: UTF-8 JSON in, strict query parameters, changes recorded with who made them."""
 
     parser_classes = [Utf8JSONParser]
     schema = MSMAutoSchema()
     query_parameters: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     repeatable_parameters: ClassVar[tuple[str, ...]] = ()
 
+    def dispatch(self, request: Any, *args: Any, **kwargs: Any) -> Any:
+        with ExitStack() as self._acting:
+            return super().dispatch(request, *args, **kwargs)
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if request.method not in SAFE_METHODS:
+            self._acting.enter_context(acting(request))
         charset = (request.content_type or "").lower().partition("charset=")[2].split(";")[0].strip(" \"'")
         if charset not in ("", "utf-8", "utf8", "us-ascii"):
             raise UnsupportedMediaType(charset[:40], detail=f"charset={charset[:40]} is not supported. Send UTF-8.")
         action_name = getattr(self, "action", None) or ""
         if not self.is_filtered_list(action_name):
-            refuse_unknown(request, self.query_parameters.get(action_name, ()), repeatable=self.repeatable_parameters)
+            refuse_unknown(request, self.known_parameters(action_name), repeatable=self.repeatable_parameters)
+
+    def known_parameters(self, action_name: str) -> tuple[str, ...]:
+        return self.query_parameters.get(action_name, ())
 
     def is_filtered_list(self, action_name: str) -> bool:
         """Whether the action's parameters are checked by its filters instead."""
@@ -80,8 +93,8 @@ class RegistryViewSet(MSMView, mixins.ListModelMixin, GenericViewSet):
         return Response(self.get_serializer(row).data, headers={"ETag": etag(row)})
 
 
-class WritableViewSet(RegistryViewSet):
-    """Adds POST, PUT, PATCH and DELETE. A subclass says with which services in the three `perform` methods."""
+class WritableViewSet(HistoryMixin, RegistryViewSet):
+    """Adds history, POST, PUT, PATCH and DELETE. A subclass says with which services in the three `perform` methods."""
 
     def perform_creation(self, values: dict[str, Any]) -> models.Model:
         raise NotImplementedError
@@ -147,15 +160,6 @@ class WritableViewSet(RegistryViewSet):
         if code == status.HTTP_201_CREATED:
             headers["Location"] = self.reverse_action("detail", args=[shown.uid])
         return Response(self.get_serializer(shown).data, status=code, headers=headers)
-
-
-def parse_uid(text: str) -> uuid.UUID | None:
-    """The uid that a text spells in the usual form with dashes, else None."""
-    try:
-        uid = uuid.UUID(text)
-    except ValueError:
-        return None
-    return uid if str(uid) == text.lower() else None
 
 
 def etag(row: Any) -> str:

@@ -10,12 +10,13 @@ from rest_framework import serializers, status
 from rest_framework.response import Response
 
 from markets.models import Calendar, CalendarDate, CalendarEvent
-from markets.rest.base import UID, WritableViewSet, etag, parse_uid
+from markets.rest.base import UID, WritableViewSet, etag
 from markets.rest.errors import NotFoundResponse
 from markets.rest.fields import AwareDateTimeField
 from markets.rest.filters import Flag, Ordering, RegistryFilters, SearchFilter, Uid
+from markets.rest.parameters import parse_uid
 from markets.rest.serializers import MetadataField, RegistrySerializer
-from markets.services import calendar_dates, calendar_events
+from markets.services import calendar_dates, calendar_events, history
 
 CALENDAR = OpenApiParameter("calendar_uid", uuid.UUID, OpenApiParameter.PATH, description="The calendar.")
 
@@ -100,6 +101,15 @@ class CalendarChildViewSet(WritableViewSet):
     def find(self, rows: QuerySet) -> Any:
         return super().find(rows.filter(calendar=self.calendar()))
 
+    def is_or_was(self, uid: uuid.UUID) -> bool:
+        calendar_uid = parse_uid(self.kwargs["calendar_uid"])
+        if calendar_uid is None:
+            return False
+        model = self.queryset.model
+        return model._default_manager.filter(uid=uid, calendar__uid=calendar_uid).exists() or history.was_recorded(
+            uid, model, owner_uid=calendar_uid
+        )
+
     def answer(self, row: Any, code: int) -> Response:
         shown = self.queryset.get(pk=row.pk)
         headers = {"ETag": etag(shown)}
@@ -111,7 +121,8 @@ class CalendarChildViewSet(WritableViewSet):
 _LIST = extend_schema(parameters=[CALENDAR])
 _ROW = extend_schema(parameters=[CALENDAR, UID])
 documented = extend_schema_view(
-    list=_LIST, create=_LIST, retrieve=_ROW, update=_ROW, partial_update=_ROW, destroy=_ROW, delete_impact=_ROW
+    **dict.fromkeys(("list", "create"), _LIST),
+    **dict.fromkeys(("retrieve", "update", "partial_update", "destroy", "delete_impact", "history"), _ROW),
 )
 
 

@@ -14,7 +14,7 @@ from rest_framework.reverse import reverse
 
 from markets.models import NodeRun, NodeUpdate, StorageNode, UpdateStatistic
 from markets.rest import parameters
-from markets.rest.base import RegistryViewSet, body_etag, parse_uid
+from markets.rest.base import RegistryViewSet, body_etag
 from markets.rest.errors import NotFoundResponse
 from markets.rest.filters import PAGING, Ordering, RegistryFilters, SearchFilter, TextIn
 from markets.rest.frames import (
@@ -162,7 +162,7 @@ class DataNodeViewSet(RegistryViewSet):
         text = self.kwargs["identifier"]
         if "\x00" in text or len(text) > 255:
             raise NotFoundResponse(f"No DataNode is named {text[:60]!r}.")
-        uid = parse_uid(text)
+        uid = parameters.parse_uid(text)
         return str(uid) if uid is not None else text
 
     @extend_schema(parameters=[IDENTIFIER], responses=NodeDetailSerializer)

@@ -2,6 +2,7 @@
 
 import datetime as dt
 import difflib
+import uuid
 from collections.abc import Collection, Iterable
 
 from rest_framework.exceptions import ValidationError
@@ -24,6 +25,15 @@ def refuse_unknown(request: Request, known: Collection[str], *, repeatable: Coll
             errors[name] = f"{name} is given {len(values)} times. Give it once."
     if errors:
         raise ValidationError(errors, code="unknown_parameter")
+
+
+def parse_uid(text: str) -> uuid.UUID | None:
+    """The uid that a text spells in the usual form with dashes, else None."""
+    try:
+        uid = uuid.UUID(text)
+    except ValueError:
+        return None
+    return uid if str(uid) == text.lower() else None
 
 
 def whole_number(text: str, least: int, most: int) -> int | None:

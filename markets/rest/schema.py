@@ -7,6 +7,8 @@ from drf_spectacular.openapi import AutoSchema
 from rest_framework import serializers
 from rest_framework.permissions import SAFE_METHODS
 
+from markets.rest.acting import REASON_PARAMETER
+
 
 class ErrorSerializer(serializers.Serializer):
     code = serializers.CharField(help_text="A stable name of the error.")
@@ -30,6 +32,10 @@ _MEANINGS = {
 
 
 class MSMAutoSchema(AutoSchema):
+    def _get_parameters(self) -> list[dict[str, Any]]:
+        parameters = super()._get_parameters()
+        return parameters if self.method in SAFE_METHODS else [*parameters, REASON_PARAMETER]
+
     def get_description(self) -> str:
         """The docstring of the action, else of the view itself; those of the bases are about the code."""
         method = getattr(self.view, getattr(self.view, "action", None) or self.method.lower(), None)

@@ -14,6 +14,7 @@ from markets import locks
 from markets.engine.text import storable_text
 from markets.exceptions import NotFound
 from markets.models import Job, JobMessage, JobStatus
+from markets.services import audit
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +116,8 @@ def _do(job: Job) -> None:
     job.status, job.attempts, job.started_at = JobStatus.RUNNING, job.attempts + 1, timezone.now()
     job.save(update_fields=["status", "attempts", "started_at", "updated_at"])
     try:
-        counters = _handler(job.kind)(progress)
+        with audit.acting(source="task", actor=job.requested_by, reason=f"job: {job.title}"):
+            counters = _handler(job.kind)(progress)
     except Exception as error:
         logger.exception("job %s failed", job.uid)
         if connection.connection is not None and not connection.is_usable():

@@ -194,6 +194,7 @@ def _crud(path: str, name: str, model: str, create: dict[str, Any], change: dict
         Route("patch", row, needs("change"), 200, change),
         Route("delete", row, needs("delete"), 204),
         Route("get", f"{row}delete-impact/", needs("view")),
+        Route("get", f"{row}history/", needs("view")),
     ]
 
 
