@@ -385,6 +385,11 @@ UNFOLD = {
                         "icon": "key",
                         "link": reverse_lazy("admin:markets_accesstoken_changelist"),
                     },
+                    {
+                        "title": "Recent changes",
+                        "icon": "manage_history",
+                        "link": reverse_lazy("admin:markets_change_changelist"),
+                    },
                 ],
             },
         ],

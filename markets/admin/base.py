@@ -12,6 +12,7 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 from unfold.widgets import UnfoldAdminTextareaWidget
 
+from markets.admin.history import HistoryTab
 from markets.admin.strict_input import MetadataField, StrictInput
 
 
@@ -26,7 +27,7 @@ class BoundedPaginator(Paginator):
         return int(rows.order_by()[: self.MOST_ROWS].count())
 
 
-class MarketAdmin(StrictInput, ModelAdmin):
+class MarketAdmin(HistoryTab, StrictInput, ModelAdmin):
     """Base of the pages. `empty_help` is what an empty list says; `page_context` feeds a page's template."""
 
     list_per_page = 50
@@ -72,6 +73,7 @@ class MarketAdmin(StrictInput, ModelAdmin):
         if obj is not None:
             context["title"] = str(obj)
             context.update(self.page_context(request, obj))
+            context.update(self.tabs_of_page(obj, context))
         return super().render_change_form(request, context, add, change, form_url, obj)
 
 

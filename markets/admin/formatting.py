@@ -55,6 +55,17 @@ def cell(value: Any) -> str:
     return str(value)
 
 
+def compact(value: Any, longest: int = 240) -> str:
+    """A stored value of any kind in little space: structures as JSON, long texts by their beginning."""
+    if isinstance(value, dict | list):
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    elif isinstance(value, float):
+        text = repr(value)
+    else:
+        text = cell(value)
+    return text if len(text) <= longest else f"{text[:longest]}…"
+
+
 def duration(seconds: float | None) -> str:
     """0.42 s, 12.3 s, 4 min 05 s, 2 h 10 min."""
     if seconds is None:

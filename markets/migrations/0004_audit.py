@@ -33,10 +33,10 @@ AUDITED = [
     ),
     Audited(
         "markets_accesstoken",
-        "coalesce(nullif(r.name, ''), r.token_key)",
+        "coalesce(nullif(r.name, ''), left(r.token_key, 8))",
         key=None,
         uid="NULL::uuid",
-        secret=("digest", "last_used_at"),
+        secret=("digest", "token_key", "last_used_at"),
     ),
 ]
 
@@ -72,7 +72,7 @@ class Migration(migrations.Migration):
                 'verbose_name': 'change',
                 'ordering': ['-id'],
                 'default_permissions': ('view',),
-                'indexes': [models.Index(fields=['row_uid', 'id'], name='markets_change_row'), models.Index(condition=models.Q(('owner_uid__isnull', False)), fields=['owner_uid', 'id'], name='markets_change_owner'), models.Index(condition=models.Q(('group_uid__isnull', False)), fields=['group_uid', 'id'], name='markets_change_group'), models.Index(fields=['table_name', 'id'], name='markets_change_table'), models.Index(condition=models.Q(('operation', 'D')), fields=['table_name', 'row_key'], name='markets_change_deleted'), django.contrib.postgres.indexes.BrinIndex(fields=['at'], name='markets_change_at')],
+                'indexes': [models.Index(fields=['row_uid', 'id'], name='markets_change_row'), models.Index(condition=models.Q(('owner_uid__isnull', False)), fields=['owner_uid', 'id'], name='markets_change_owner'), models.Index(condition=models.Q(('group_uid__isnull', False)), fields=['group_uid', 'id'], name='markets_change_group'), models.Index(fields=['table_name', 'id'], name='markets_change_table'), models.Index(fields=['actor', 'id'], name='markets_change_actor'), models.Index(condition=models.Q(('operation', 'D')), fields=['table_name', 'row_key'], name='markets_change_deleted'), django.contrib.postgres.indexes.BrinIndex(fields=['at'], name='markets_change_at')],
             },
         ),
         migrations.RunSQL(INSTALL_RECORD, REMOVE_RECORD),

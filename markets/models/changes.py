@@ -60,6 +60,7 @@ class Change(models.Model):
                 fields=["group_uid", "id"], name="markets_change_group", condition=models.Q(group_uid__isnull=False)
             ),
             models.Index(fields=["table_name", "id"], name="markets_change_table"),
+            models.Index(fields=["actor", "id"], name="markets_change_actor"),
             # names what is gone, for those that still refer to it
             models.Index(
                 fields=["table_name", "row_key"], name="markets_change_deleted", condition=models.Q(operation="D")
