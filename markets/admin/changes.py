@@ -7,6 +7,7 @@ from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
+from django.utils.html import format_html
 from unfold.contrib.filters.admin import ChoicesDropdownFilter, DropdownFilter, RangeDateFilter, TextFilter
 from unfold.decorators import display
 
@@ -19,6 +20,8 @@ from markets.services.history import Described, describe, recorded_models, viewa
 
 SOURCES = ("admin", "REST", "Python", "task", "command", "SQL")
 FIELDS_IN_LIST = 4
+VALUE_ON_PAGE = 100_000
+VALUE_IN_LIST = 60  # characters; the change's own page shows more
 
 
 class EntityFilter(DropdownFilter):
@@ -105,11 +108,11 @@ class ChangeAdmin(ReadOnlyAdmin):
 
     @display(description="row")
     def row(self, change: Change) -> str:
-        return _row_link(change)
+        return format_html('<span class="msm-clip">{}</span>', _row_link(change))
 
     @display(description="fields")
     def fields_changed(self, change: Any) -> str:
-        return differences(change.described, most=FIELDS_IN_LIST)
+        return differences(change.described, most=FIELDS_IN_LIST, longest=VALUE_IN_LIST)
 
     @display(description="who")
     def who(self, change: Change) -> str:
@@ -141,7 +144,10 @@ def _fields_table(described: Described) -> Table:
     return Table(
         label="Fields",
         columns=[Column("Field"), Column("Old"), Column("New")],
-        rows=[(field.label, shown_value(field.old), shown_value(field.new)) for field in described.fields],
+        rows=[
+            (field.label, shown_value(field.old, VALUE_ON_PAGE), shown_value(field.new, VALUE_ON_PAGE))
+            for field in described.fields
+        ],
         empty="The record holds no field.",
     )
 

@@ -1,5 +1,6 @@
 """The History tab of a row's page: who changed which field, when, from where and why; also of rows that are gone."""
 
+import datetime as dt
 from typing import Any
 
 from django.contrib.admin.options import ModelAdmin
@@ -124,25 +125,27 @@ def operation(change: Change) -> SafeString:
     return badge(change.get_operation_display(), TONES[Operation(change.operation)])
 
 
-def differences(described: Described, *, most: int | None = None) -> SafeString:
+def differences(described: Described, *, most: int | None = None, longest: int = 240) -> SafeString:
     """Each field on a line: old → new, or its value in a row made or deleted."""
-    shown: list[Any] = [_difference(described.change, field) for field in described.fields[:most]]
+    shown: list[Any] = [_difference(described.change, field, longest) for field in described.fields[:most]]
     if len(described.fields) > len(shown):
         shown.append(f"… and {len(described.fields) - len(shown)} more")
-    return lines(shown)
+    return format_html('<div class="msm-differences">{}</div>', lines(shown))
 
 
-def _difference(change: Change, field: FieldChange) -> SafeString:
+def _difference(change: Change, field: FieldChange, longest: int) -> SafeString:
     if change.operation == Operation.UPDATE:
         return format_html(
             '<span class="msm-quiet">{}:</span> <del class="msm-old">{}</del> → <ins class="msm-new">{}</ins>',
             field.label,
-            shown_value(field.old),
-            shown_value(field.new),
+            shown_value(field.old, longest),
+            shown_value(field.new, longest),
         )
     value = field.new if change.operation == Operation.INSERT else field.old
-    return format_html('<span class="msm-quiet">{}:</span> {}', field.label, shown_value(value))
+    return format_html('<span class="msm-quiet">{}:</span> {}', field.label, shown_value(value, longest))
 
 
-def shown_value(value: Any) -> str:
-    return compact(value.name if isinstance(value, Reference) else value)
+def shown_value(value: Any, longest: int = 240) -> str:
+    if isinstance(value, dt.datetime):
+        return utc(value)
+    return compact(value.name if isinstance(value, Reference) else value, longest)

@@ -110,4 +110,6 @@ def _conditions(request: Request) -> dict[str, Any]:
 def _shown(value: Any) -> Any:
     if isinstance(value, Reference):
         return {"uid": None if value.uid is None else str(value.uid), "name": value.name}
+    if isinstance(value, dt.datetime):
+        return value.isoformat().replace("+00:00", "Z")
     return value

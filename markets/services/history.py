@@ -184,8 +184,7 @@ class _Names:
         if isinstance(field, models.ForeignKey):
             return self.known.get((_target(field), value), Reference(None, f"number {value}"))
         if isinstance(field, models.DateTimeField):  # written in the time zone of whoever wrote
-            moment = dt.datetime.fromisoformat(value)
-            return moment.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+            return dt.datetime.fromisoformat(value).astimezone(dt.UTC)
         if isinstance(field, models.DecimalField):
             return f"{value.normalize():f}" if isinstance(value, Decimal) else str(value)
         return _plain(value)

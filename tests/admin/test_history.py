@@ -58,8 +58,8 @@ def test_the_life_of_a_row_made_in_the_back_office(boss: Client) -> None:
     shown = boss.get(history_url(issuer))
     update, insert = shown.context["table"].rows
     assert update[2] == (
-        '<div><span class="msm-quiet">name:</span> <del class="msm-old">Treasury</del> → '
-        '<ins class="msm-new">U.S. Treasury</ins></div>'
+        '<div class="msm-differences"><div><span class="msm-quiet">name:</span> <del class="msm-old">Treasury</del> → '
+        '<ins class="msm-new">U.S. Treasury</ins></div></div>'
     )
     assert (update[3:], insert[3:]) == (("boss", "admin", ""), ("boss", "admin", ""))
     assert "identifier:" in insert[2]
