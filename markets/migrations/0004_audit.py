@@ -12,7 +12,7 @@ AUDITED = [
     Audited("markets_assettype", "r.asset_type"),
     Audited("markets_asset"),
     *(
-        Audited(f"markets_{name}", "owner_name", key="r.asset_id", uid=None, owner=ASSET)
+        Audited(f"markets_{name}", "owner.name", key="r.asset_id", uid=None, owner=ASSET)
         for name in ("openfigidetails", "currencyspot", "bond", "future")
     ),
     Audited("markets_issuer"),
@@ -21,15 +21,15 @@ AUDITED = [
     Audited("markets_assetcategory"),
     Audited(
         "markets_assetcategorymembership",
-        "concat(owner_name, ' in ', group_name)",
+        "concat(owner.name, ' in ', parent.name)",
         owner=ASSET,
         group=Parent("category_id", "markets_assetcategory"),
     ),
     Audited("markets_calendar"),
-    Audited("markets_calendardate", "concat_ws(' ', owner_name, r.local_date)", owner=CALENDAR),
-    Audited("markets_calendarsession", "concat_ws(' ', owner_name, r.local_date, r.session_label)", owner=CALENDAR),
+    Audited("markets_calendardate", "concat_ws(' ', owner.name, r.local_date)", owner=CALENDAR),
+    Audited("markets_calendarsession", "concat_ws(' ', owner.name, r.local_date, r.session_label)", owner=CALENDAR),
     Audited(
-        "markets_calendarevent", "concat_ws(' ', owner_name, r.event_date, r.event_type, r.event_label)", owner=CALENDAR
+        "markets_calendarevent", "concat_ws(' ', owner.name, r.event_date, r.event_type, r.event_label)", owner=CALENDAR
     ),
     Audited(
         "markets_accesstoken",

@@ -11,12 +11,12 @@ AUDITED = [
     Audited("portfolios_accounttargetallocation", owner=ACCOUNT),
     Audited(
         "portfolios_positionset",
-        "concat_ws(' ', owner_name, to_char(r.position_set_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))",
+        "concat_ws(' ', owner.name, to_char(r.position_set_time AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))",
         owner=Parent("account_target_allocation_id", "portfolios_accounttargetallocation"),
     ),
     Audited(
         "portfolios_accountholdingsset",
-        "concat_ws(' ', owner_name, to_char(r.time_index AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))",
+        "concat_ws(' ', owner.name, to_char(r.time_index AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS'))",
         owner=ACCOUNT,
     ),
     Audited("portfolios_virtualfund", owner=ACCOUNT, group=Parent("target_portfolio_id", "portfolios_portfolio")),

@@ -168,3 +168,50 @@ def test_references_are_attached_and_the_same_engine_is_returned(script):
         """
     )
     assert ran.returncode == 0, ran.stderr
+
+
+def test_what_a_script_writes_is_recorded_with_its_user_and_its_reason(script):
+    ran = script(
+        """
+        import getpass
+        import msm
+        from msm.api.assets import Asset
+
+        msm.start_engine(models=["Asset"])
+        with msm.because("delisted on 2026-05-22"):
+            Asset.upsert(unique_identifier="BTC")
+        Asset.bulk_upsert([{"unique_identifier": "BTC", "asset_type": "crypto"}])
+
+        from markets.models import Change
+
+        changes = Change.objects.order_by("id").filter(table_name="markets_asset")
+        found = [(c.operation, c.source, c.actor, c.reason) for c in changes]
+        me = getpass.getuser()
+        assert found == [("I", "Python", me, "delisted on 2026-05-22"), ("U", "Python", me, None)], found
+        print("done")
+        """
+    )
+    assert ran.stdout.strip() == "done", ran.stderr
+
+
+def test_what_a_command_writes_is_recorded_as_its_doing(script, manage):
+    made = script(
+        """
+        import msm
+        from django.contrib.auth.models import User
+        User.objects.create_user("ann", password="correct horse battery")
+        """
+    )
+    assert made.returncode == 0, made.stderr
+    assert manage("create_token", "ann").returncode == 0
+    ran = script(
+        """
+        import getpass
+        import msm
+        from markets.models import Change
+        (change,) = Change.objects.filter(table_name="markets_accesstoken")
+        assert (change.source, change.actor) == ("command", getpass.getuser())
+        print("done")
+        """
+    )
+    assert ran.stdout.strip() == "done", ran.stderr

@@ -56,7 +56,7 @@ def said(change: Change) -> tuple[str, str | None, str | None]:
 # --- what is recorded ------------------------------------------------------------------------------------------------
 def test_every_recorded_model_has_its_triggers_and_no_other_table_has() -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname LIKE '%\\_record\\_change'")
+        cursor.execute("SELECT tgrelid::regclass::text FROM pg_trigger WHERE tgname LIKE '%\\_record\\_update'")
         tables = {table for (table,) in cursor.fetchall()}
     assert tables == set(recorded_models())
     time_indexed = {"portfolios_portfoliovalue", "portfolios_portfolioweight", "portfolios_signalweight"}
