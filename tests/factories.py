@@ -5,7 +5,7 @@ import itertools
 from typing import Any
 
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
 from django.utils import timezone
 
 from markets.engine.identifiers import figi_check_digit
@@ -33,6 +33,7 @@ from markets.models import (
     StorageNode,
     UpdateStatistic,
 )
+from markets.services.calendars import create_from_pandas_calendar
 from portfolios.models import (
     Account,
     AccountAllocationModel,
@@ -64,6 +65,14 @@ def user(*permissions: str, **fields: Any) -> Any:
         app, _, codename = permission.partition(".")
         made.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
     return made
+
+
+def person(role: str | None = None, **fields: Any) -> Any:
+    """Staff in one of the groups that the migrations make, or in none."""
+    row = user(is_staff=True, **fields)
+    if role is not None:
+        row.groups.add(Group.objects.get(name=role))
+    return row
 
 
 def token(owner: Any, **fields: Any) -> str:
@@ -116,6 +125,18 @@ def calendar(*days: dt.date, **fields: Any) -> Calendar:
         ]
     )
     return made
+
+
+def market_calendar(**fields: Any) -> Calendar:
+    """A calendar of the market 24/7, with one session."""
+    values = {
+        "source_identifier": "24/7",
+        "unique_identifier": f"market-{number()}",
+        "display_name": "Always",
+        "valid_from": dt.date(2026, 5, 25),
+        "valid_to": dt.date(2026, 5, 25),
+    }
+    return create_from_pandas_calendar(**(values | fields)).calendar
 
 
 def storage(**fields: Any) -> StorageNode:

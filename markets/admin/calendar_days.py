@@ -154,7 +154,9 @@ def _footer(request: HttpRequest, name: str, calendar: Calendar, listed: str, ad
     every = link(reverse(f"admin:markets_{name}_changelist", query={"calendar__id__exact": calendar.pk}), listed)
     if not request.user.has_perm(f"markets.add_{name}"):
         return every
-    return format_html("{} · {}", every, link(reverse(f"admin:markets_{name}_add", query={"calendar": calendar.pk}), added))
+    return format_html(
+        "{} · {}", every, link(reverse(f"admin:markets_{name}_add", query={"calendar": calendar.pk}), added)
+    )
 
 
 def _flags(row: CalendarDate) -> str:

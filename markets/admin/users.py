@@ -12,7 +12,7 @@ from django.http import HttpRequest
 from unfold.admin import ModelAdmin
 from unfold.decorators import display
 from unfold.forms import AdminPasswordChangeForm, UserChangeForm, UserCreationForm
-from unfold.widgets import UnfoldAdminCheckboxSelectMultiple
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from markets.admin.formatting import NOTHING, badge, count, utc
 from markets.admin.strict_input import StrictInput
@@ -73,7 +73,7 @@ class UserAdmin(StrictInput, DjangoUserAdmin, ModelAdmin):
     def formfield_for_manytomany(self, db_field: ManyToManyField, request: HttpRequest, **kwargs: Any) -> Any:
         if db_field.name == "groups":
             return GroupChoice(
-                Group.objects.order_by("name"), required=False, widget=UnfoldAdminCheckboxSelectMultiple()
+                Group.objects.order_by("name"), required=False, widget=UnfoldAdminCheckboxSelectMultipleWidget()
             )
         return super().formfield_for_manytomany(db_field, request, **kwargs)
 

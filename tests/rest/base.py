@@ -54,13 +54,20 @@ TABLES = (
 
 @dataclass(frozen=True)
 class Route:
-    """A way in: `path` is filled from the world; `body` makes a valid body; `needs` the permissions."""
+    """A way in: `path` is filled from the world; `body` makes a valid body; `needs` the permissions.
+
+    `by` names the groups that have these permissions: all to read, the analyst to write, unless said otherwise.
+    `effect` says what happens to which table: rows more or fewer, 0 when rows change; by default to the table of the
+    first permission that is needed.
+    """
 
     method: str
     path: str
     needs: tuple[str, ...]
     status: int = 200
     body: dict[str, Any] | list[dict[str, Any]] | None = None
+    by: str = ""
+    effect: dict[str, int] | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -79,6 +86,7 @@ class World:
     asset_type: AssetType
     category: AssetCategory
     calendar: Calendar
+    market_calendar: Calendar
     node: NodeUpdate
     job: Job
     portfolio: Portfolio
@@ -133,6 +141,7 @@ def make_world() -> World:
         asset_type=factories.asset_type(),
         category=factories.category(asset),
         calendar=calendar,
+        market_calendar=factories.market_calendar(),
         node=node.get_node_update(),
         job=factories.job(),
         portfolio=factories.portfolio(calendar=calendar, calendar_name=calendar.unique_identifier),
@@ -250,6 +259,7 @@ ROUTES = [
         ("markets.add_asset", "markets.change_asset"),
         200,
         [{"unique_identifier": "BULK", "asset_type": "bond", "openfigi_details": {"ticker": "T"}}],
+        effect={"markets_asset": 1, "markets_openfigidetails": 1},
     ),
     Route(
         "put",
@@ -257,6 +267,7 @@ ROUTES = [
         ("markets.add_assettype", "markets.change_assettype"),
         200,
         [{"asset_type": "bulk", "display_name": "Bulk"}],
+        effect={"markets_assettype": 1},
     ),
     Route(
         "post",
@@ -264,6 +275,7 @@ ROUTES = [
         ("markets.change_assetcategory",),
         200,
         {"assets": ["{spare}"]},
+        effect={"markets_assetcategorymembership": 1},
     ),
     Route(
         "post",
@@ -271,6 +283,7 @@ ROUTES = [
         ("markets.change_assetcategory",),
         200,
         {"assets": ["{asset}"]},
+        effect={"markets_assetcategorymembership": 0},
     ),
     *[
         route
@@ -283,6 +296,7 @@ ROUTES = [
         )
         if route.method != "delete"
     ],
+    Route("delete", "calendar/{market_calendar}/", ("markets.delete_calendar",), 204),
     Route("get", "calendar/{calendar}/sessions/", ("markets.view_calendar",)),
     Route(
         "post",
@@ -291,12 +305,29 @@ ROUTES = [
         201,
         PANDAS_CALENDAR,
     ),
+    Route(
+        "post",
+        "calendar/{market_calendar}/refresh-sessions/",
+        ("markets.view_calendar", "markets.refresh_calendar"),
+        200,
+        {"valid_to": "2026-05-27"},
+        by="operator",
+        effect={"markets_calendarsession": 2, "markets_calendardate": 2, "markets_calendar": 0},
+    ),
     Route("get", "data-node/", VIEW_NODE),
     Route("get", "data-node/{node}/", VIEW_NODE),
     Route("get", "data-node/{identifier}/data/", VIEW_NODE),
     Route("get", "data-node/{identifier}/statistics/", VIEW_NODE),
     Route("get", "data-node/{hash}/runs/", VIEW_NODE),
-    Route("post", "data-node/{hash}/run/", ("markets.view_nodeupdate", "markets.run_nodeupdate"), 202, {}),
+    Route(
+        "post",
+        "data-node/{hash}/run/",
+        ("markets.view_nodeupdate", "markets.run_nodeupdate"),
+        202,
+        {},
+        by="operator",
+        effect={"markets_job": 1},
+    ),
     Route("get", "job/", ("markets.view_job",)),
     Route("get", "job/{job}/", ("markets.view_job",)),
     *_crud(
