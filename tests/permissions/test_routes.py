@@ -1,7 +1,9 @@
 """The permission matrix of the API: every route, everyone, and what was written."""
 
 import pytest
+from rest_framework.test import APIClient
 
+from tests import factories
 from tests.permissions.addresses import API, addresses, advice, of_route
 from tests.permissions.roles import EVERYONE, PEOPLE, TOKENS, make_role
 from tests.permissions.written import differs, everything, state, taken_back, writes
@@ -67,6 +69,35 @@ def test_every_route(name: str, world: World) -> None:
                 ]
     assert not faults, "\n".join(["", *faults])
     assert everything() == at_first
+
+
+@pytest.mark.django_db
+def test_exactly_the_named_permissions_suffice(world: World) -> None:
+    faults = []
+    for route in ROUTES:
+        with taken_back():
+            response = call(_client(route.needs), route, world)
+            if response.status_code != route.status:
+                faults.append(f"{route}: {response.status_code} {body_of(response)[:300]!r}")
+    assert not faults, "\n".join(["", *faults])
+
+
+@pytest.mark.django_db
+def test_each_of_them_is_needed(world: World) -> None:
+    faults = []
+    for route in ROUTES:
+        for missing in route.needs:
+            with taken_back():
+                response = call(_client(tuple({*route.needs} - {missing})), route, world)
+                if response.status_code != 403 or missing not in response.json()["errors"][0]["detail"]:
+                    faults.append(f"{route} without {missing}: {response.status_code} {body_of(response)[:300]!r}")
+    assert not faults, "\n".join(["", *faults])
+
+
+def _client(permissions: tuple[str, ...]) -> APIClient:
+    client = APIClient()
+    client.credentials(HTTP_AUTHORIZATION=f"Token {factories.token(factories.user(*permissions))}")
+    return client
 
 
 def _tells_why(detail: str, route: Route, name: str) -> bool:
