@@ -4,6 +4,7 @@ import datetime as dt
 import itertools
 from typing import Any
 
+import pandas as pd
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group, Permission
 from django.utils import timezone
@@ -34,6 +35,7 @@ from markets.models import (
     UpdateStatistic,
 )
 from markets.services.calendars import create_from_pandas_calendar
+from markets.services.index_values import write_index_values
 from portfolios.models import (
     Account,
     AccountAllocationModel,
@@ -216,6 +218,15 @@ def index(**fields: Any) -> Index:
     return Index.objects.create(
         **{"unique_identifier": f"INDEX-{number():05d}", "index_type": "equity", "display_name": "An index", **fields}
     )
+
+
+def index_values(owner: Index | None = None) -> Index:
+    """An index with two daily values."""
+    owner = owner or index()
+    times = pd.DatetimeIndex(["2026-01-02T21:00:00Z", "2026-01-05T21:00:00Z"], name="time_index")
+    frame = pd.DataFrame({"index_identifier": owner.unique_identifier, "value": [5.25, 5.5]}, index=times)
+    write_index_values(frame, cadence="1d")
+    return owner
 
 
 def currency(**fields: Any) -> Asset:

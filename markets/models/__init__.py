@@ -8,6 +8,7 @@ from markets.models.calendars import Calendar, CalendarSession
 from markets.models.categories import AssetCategory, AssetCategoryMembership, holds_at
 from markets.models.data_nodes import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
 from markets.models.details import Bond, CurrencySpot, Future
+from markets.models.index_values import IndexValue
 from markets.models.indices import Index, IndexType
 from markets.models.issuers import Issuer
 from markets.models.jobs import Job, JobMessage, JobStatus
@@ -27,6 +28,7 @@ __all__ = [
     "Future",
     "Index",
     "IndexType",
+    "IndexValue",
     "Issuer",
     "Job",
     "JobMessage",

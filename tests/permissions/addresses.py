@@ -17,7 +17,7 @@ def addresses() -> list[str]:
 
 
 def of_route(route: Route) -> str:
-    return f"{route.method} {API}{re.sub(r'{[^}]*}', '{}', route.path)}"
+    return f"{route.method} {API}{re.sub(r'{[^}]*}', '{}', route.path.partition('?')[0])}"
 
 
 def advice(address: str) -> str:

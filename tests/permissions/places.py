@@ -104,6 +104,7 @@ PLACES = [
         "admin/markets/asset/<int:asset_id>/prices/<int:storage_id>/<str:column>/",
         "/admin/markets/asset/{asset}/prices/{storage}/close/",
     ),
+    Place("admin/markets/index/<int:pk>/values/<str:cadence>/", "/admin/markets/index/{valued_index}/values/1d/"),
     Place("admin/portfolios/portfolio/<int:pk>/values/", "/admin/portfolios/portfolio/{portfolio}/values/"),
     Place("admin/portfolios/portfolio/<int:pk>/weights/", "/admin/portfolios/portfolio/{portfolio}/weights/"),
     # Tokens: everybody has their own; another's is not there, except for a superuser.

@@ -48,7 +48,7 @@ TABLES = (
     *("portfolios_accounttargetallocation", "portfolios_positionset", "portfolios_accountholdingsset"),
     *("portfolios_virtualfund",),
     *("markets_issuer", "markets_index", "markets_indextype", "markets_currencyspot", "markets_bond"),
-    *("markets_future", "markets_calendardate", "markets_calendarevent"),
+    *("markets_indexvalue", "markets_future", "markets_calendardate", "markets_calendarevent"),
 )
 
 
@@ -94,6 +94,7 @@ class World:
     spare_issuer: Issuer
     index: Index
     spare_index: Index
+    valued_index: Index
     index_type: IndexType
     base: Asset
     quote: Asset
@@ -149,6 +150,7 @@ def make_world() -> World:
         spare_issuer=factories.issuer(),
         index=factories.index(),
         spare_index=factories.index(),
+        valued_index=factories.index_values(),
         index_type=_index_types(),
         base=factories.currency(),
         quote=factories.currency(),
@@ -427,6 +429,33 @@ ROUTES += [
         "markets.calendarevent",
         {"event_date": "2026-03-20", "event_type": "last trade"},
         {"event_time": "2026-12-18T14:30:00Z"},
+    ),
+]
+SEES_VALUES = ("markets.view_index", "markets.view_indexvalue")
+VALUES = {"cadence": "1d", "values": [{"time_index": "2026-05-26T21:00:00Z", "value": 5.31}]}
+ROUTES += [
+    Route("get", "index/{index}/values/", SEES_VALUES),
+    Route(
+        "post",
+        "index/{index}/values/",
+        ("markets.view_index", "markets.add_indexvalue"),
+        201,
+        VALUES,
+        effect={"markets_indexvalue": 1, "markets_updatestatistic": 1},
+    ),
+    Route(
+        "put",
+        "index/{index}/values/",
+        ("markets.view_index", "markets.add_indexvalue", "markets.change_indexvalue"),
+        200,
+        VALUES,
+        effect={"markets_indexvalue": 1},
+    ),
+    Route(
+        "delete",
+        "index/{valued_index}/values/?cadence=1d",
+        ("markets.view_index", "markets.delete_indexvalue"),
+        effect={"markets_indexvalue": -2},
     ),
 ]
 READS = [route for route in ROUTES if not route.writes]
