@@ -122,7 +122,7 @@ def values_of(
     first, last = aware(start, "start"), aware(end, "end")
     if first is not None and last is not None and first > last:
         raise InvalidInput(f"end={last.isoformat()} is before start={first.isoformat()}. Swap them.", field="end")
-    rows = IndexValue.objects.filter(index__in=identifiers)
+    rows = IndexValue.objects.filter(index_id__in=identifiers)
     if cadence is not None:
         rows = rows.filter(cadence=clean_cadence(cadence))
     if first is not None:
@@ -243,7 +243,9 @@ def _record(cadence: str, identifiers: list[str]) -> None:
             ).format(sql.Identifier(statistics), _TABLE),
             [storage.pk, identifiers, cadence],
         )
-    with_values = IndexValue.objects.filter(index__in=identifiers, cadence=cadence).values_list("index_id", flat=True)
+    with_values = IndexValue.objects.filter(index_id__in=identifiers, cadence=cadence).values_list(
+        "index_id", flat=True
+    )
     emptied = set(identifiers) - set(with_values.distinct())
     for name in emptied:
         UpdateStatistic.objects.filter(storage=storage, identity=[cadence, name]).delete()
