@@ -5,6 +5,7 @@ import pytest
 
 import msm
 from markets.exceptions import DuplicateKeys
+from markets.models import Index as IndexModel
 from markets.models import IndexValue
 from msm import runtime
 from msm.api.indices import Index
@@ -32,5 +33,6 @@ def test_an_index_writes_and_reads_its_values(monkeypatch: pytest.MonkeyPatch) -
     assert read_index_values("SOFR", cadence="1h").empty
     assert "index_identifier" not in frame
     assert write_index_values(frame.assign(index_identifier="SOFR"), cadence="1h").inserted == 2
-    assert {write_index_values, read_index_values, delete_index_values} <= set(vars(msm.services).values())
     assert IndexValue.objects.count() == 4
+    assert delete_index_values(IndexModel.objects.get(), cadence="1h") == 2
+    assert IndexValue.objects.count() == 2
