@@ -42,13 +42,15 @@ class ProtectedRow(Conflict):
 
 
 class UnknownIdentifiers(InvalidInput):
-    """Identifiers that name no asset."""
+    """Identifiers that name no asset, or no row of another `kind`."""
 
     code = "unknown_identifier"
 
-    def __init__(self, identifiers: Iterable[str], *, remedy: str = "Register them first.") -> None:
+    def __init__(
+        self, identifiers: Iterable[str], *, remedy: str = "Register them first.", kind: str = "assets"
+    ) -> None:
         self.identifiers = sorted(set(identifiers))
-        super().__init__(f"{named(self.identifiers, 'identifier')} not registered as assets. {remedy}")
+        super().__init__(f"{named(self.identifiers, 'identifier')} not registered as {kind}. {remedy}")
 
 
 class InvalidReferences(InvalidInput):

@@ -7,6 +7,7 @@ from django.urls import reverse_lazy
 
 from msm_project import environment
 from msm_project.embedded.locations import embedded_locations
+from msm_project.navigation import only_permitted
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 DATA_DIR = Path(environment.read("MSM_DATA_DIR", str(BASE_DIR / ".msm"))).expanduser().absolute()
@@ -397,3 +398,4 @@ UNFOLD = {
     "STYLES": [lambda request: static("markets/back_office.css")],
     "SCRIPTS": [],
 }
+only_permitted(UNFOLD["SIDEBAR"]["navigation"])  # type: ignore[index]

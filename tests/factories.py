@@ -2,10 +2,15 @@
 
 import datetime as dt
 import itertools
+from importlib import import_module
+from types import SimpleNamespace
 from typing import Any
 
+import pandas as pd
+from django.apps import apps
 from django.contrib.auth import get_user_model
-from django.contrib.auth.models import Permission
+from django.contrib.auth.models import Group, Permission
+from django.db import connection
 from django.utils import timezone
 
 from markets.engine.identifiers import figi_check_digit
@@ -33,6 +38,8 @@ from markets.models import (
     StorageNode,
     UpdateStatistic,
 )
+from markets.services.calendars import create_from_pandas_calendar
+from markets.services.index_values import write_index_values
 from portfolios.models import (
     Account,
     AccountAllocationModel,
@@ -64,6 +71,17 @@ def user(*permissions: str, **fields: Any) -> Any:
         app, _, codename = permission.partition(".")
         made.user_permissions.add(Permission.objects.get(content_type__app_label=app, codename=codename))
     return made
+
+
+def person(role: str | None = None, **fields: Any) -> Any:
+    """Staff in one of the groups that the migrations make, or in none."""
+    row = user(is_staff=True, **fields)
+    if role is not None:
+        if not Group.objects.exists():  # a test with transactions of its own has emptied all tables
+            for migration in ("markets.migrations.0007_groups", "portfolios.migrations.0004_groups"):
+                import_module(migration).grants(apps, SimpleNamespace(connection=connection))
+        row.groups.add(Group.objects.get(name=role))
+    return row
 
 
 def token(owner: Any, **fields: Any) -> str:
@@ -116,6 +134,18 @@ def calendar(*days: dt.date, **fields: Any) -> Calendar:
         ]
     )
     return made
+
+
+def market_calendar(**fields: Any) -> Calendar:
+    """A calendar of the market 24/7, with one session."""
+    values = {
+        "source_identifier": "24/7",
+        "unique_identifier": f"market-{number()}",
+        "display_name": "Always",
+        "valid_from": dt.date(2026, 5, 25),
+        "valid_to": dt.date(2026, 5, 25),
+    }
+    return create_from_pandas_calendar(**(values | fields)).calendar
 
 
 def storage(**fields: Any) -> StorageNode:
@@ -195,6 +225,15 @@ def index(**fields: Any) -> Index:
     return Index.objects.create(
         **{"unique_identifier": f"INDEX-{number():05d}", "index_type": "equity", "display_name": "An index", **fields}
     )
+
+
+def index_values(owner: Index | None = None) -> Index:
+    """An index with two daily values."""
+    owner = owner or index()
+    times = pd.DatetimeIndex(["2026-01-02T21:00:00Z", "2026-01-05T21:00:00Z"], name="time_index")
+    frame = pd.DataFrame({"index_identifier": owner.unique_identifier, "value": [5.25, 5.5]}, index=times)
+    write_index_values(frame, cadence="1d")
+    return owner
 
 
 def currency(**fields: Any) -> Asset:

@@ -5,6 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
@@ -38,6 +39,11 @@ class AccessTokenAdmin(RefusingAdmin):
         "A token lets a program use the REST API: <code>Authorization: Token …</code>. It is shown once, when it is "
         "made."
     )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[AccessToken]:
+        """Everybody's own; a superuser sees all."""
+        tokens = super().get_queryset(request)
+        return tokens if request.user.is_superuser else tokens.filter(user=request.user.pk)
 
     def has_change_permission(self, request: HttpRequest, obj: AccessToken | None = None) -> bool:
         return False
@@ -92,7 +98,7 @@ class AccessTokenAdmin(RefusingAdmin):
             raise PermissionDenied
         if "\x00" in token_key:
             raise Http404("No token's key holds a NUL character.")
-        token = get_object_or_404(AccessToken.objects.select_related("user"), token_key=token_key)
+        token = get_object_or_404(self.get_queryset(request).select_related("user"), token_key=token_key)
         list_url = reverse("admin:markets_accesstoken_changelist")
         if request.method == "POST":
             token.delete()
@@ -123,6 +129,8 @@ class AccessTokenAdmin(RefusingAdmin):
     def state(self, token: AccessToken) -> str:
         if token.expiry and token.expiry <= timezone.now():
             return badge("expired", "bad")
+        if not token.user.is_active:
+            return badge("user inactive", "bad")
         return badge("valid", "good")
 
     @display(description="created (UTC)")

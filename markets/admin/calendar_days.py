@@ -7,6 +7,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.safestring import SafeString
 from unfold.contrib.filters.admin import BooleanRadioFilter, RelatedDropdownFilter
 from unfold.decorators import display
 
@@ -120,7 +121,7 @@ def holidays_of(calendar: Calendar, request: HttpRequest) -> Table:
         ],
         pages=pages,
         empty="None is stored.",
-        footer=_footer("calendardate", calendar, "All dates", "Add a date"),
+        footer=_footer(request, "calendardate", calendar, "All dates", "Add a date"),
     )
 
 
@@ -144,18 +145,17 @@ def events_of(calendar: Calendar, request: HttpRequest) -> Table:
             for row in pages.items
         ],
         pages=pages,
-        empty=_footer("calendarevent", calendar, "No event is stored", "Add an event"),
-        footer=_footer("calendarevent", calendar, "All events", "Add an event"),
+        empty=_footer(request, "calendarevent", calendar, "No event is stored", "Add an event"),
+        footer=_footer(request, "calendarevent", calendar, "All events", "Add an event"),
     )
 
 
-def _footer(name: str, calendar: Calendar, listed: str, added: str) -> str:
+def _footer(request: HttpRequest, name: str, calendar: Calendar, listed: str, added: str) -> SafeString:
+    every = link(reverse(f"admin:markets_{name}_changelist", query={"calendar__id__exact": calendar.pk}), listed)
+    if not request.user.has_perm(f"markets.add_{name}"):
+        return every
     return format_html(
-        "<a class='msm-link' href='{}'>{}</a> · <a class='msm-link' href='{}'>{}</a>",
-        reverse(f"admin:markets_{name}_changelist", query={"calendar__id__exact": calendar.pk}),
-        listed,
-        reverse(f"admin:markets_{name}_add", query={"calendar": calendar.pk}),
-        added,
+        "{} · {}", every, link(reverse(f"admin:markets_{name}_add", query={"calendar": calendar.pk}), added)
     )
 
 

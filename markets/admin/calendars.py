@@ -2,11 +2,15 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
+from django.core.exceptions import PermissionDenied
 from django.db.models import Count, QuerySet
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
+from django.views.decorators.http import require_POST
 from unfold.decorators import display
 
 from markets.admin.base import command
@@ -14,9 +18,12 @@ from markets.admin.calendar_days import events_of, holidays_of
 from markets.admin.formatting import badge, code, count, utc
 from markets.admin.service_saving import ServiceAdmin
 from markets.admin.tables import Column, Pages, Table
+from markets.exceptions import MSMError
 from markets.models import Calendar, CalendarSession
 from markets.services import calendars, deletion
+from markets.services.market_calendars import SOURCE
 
+REFRESH_PERMISSION = "markets.refresh_calendar"
 MARKET_HELP = "A market of pandas_market_calendars, such as XNYS, NYSE or 24/7: saving builds its sessions."
 
 
@@ -67,12 +74,31 @@ class CalendarAdmin(ServiceAdmin):
 
     def _materialise(self, request: HttpRequest, values: dict[str, Any]) -> Calendar:
         made = calendars.create_from_pandas_calendar(**values)
+        self._say(request, made)
+        return made.calendar
+
+    def _say(self, request: HttpRequest, made: calendars.Materialised) -> None:
         self.message_user(
             request,
-            f"Sessions built from {values['source_identifier']}: {made.added:,} added, {made.changed:,} changed, "
+            f"Sessions built from {made.calendar.source_identifier}: {made.added:,} added, {made.changed:,} changed, "
             f"{made.removed:,} removed, {made.kept:,} kept.",
         )
-        return made.calendar
+
+    def get_urls(self) -> list[URLPattern]:
+        refresh = self.admin_site.admin_view(require_POST(self.refresh))
+        return [path("<int:pk>/refresh/", refresh, name="calendar_refresh"), *super().get_urls()]
+
+    def refresh(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Compute the sessions anew, over the horizon that the form names."""
+        if not (self.has_view_permission(request) and request.user.has_perm(REFRESH_PERMISSION)):
+            raise PermissionDenied
+        calendar = get_object_or_404(Calendar, pk=pk)
+        horizon = {name: request.POST[name] for name in ("valid_from", "valid_to") if request.POST.get(name)}
+        try:
+            self._say(request, calendars.refresh_calendar(calendar, **horizon))
+        except MSMError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        return HttpResponseRedirect(reverse("admin:markets_calendar_change", args=(pk,)))
 
     def delete_row(self, request: HttpRequest, row: Calendar) -> None:
         deletion.delete(row)
@@ -114,8 +140,14 @@ class CalendarAdmin(ServiceAdmin):
             ),
             "holidays": holidays_of(obj, request),
             "events": events_of(obj, request),
+            "refresh_url": self._refresh_url(request, obj),
             "next_session": obj.sessions.filter(closes_at__gt=today, is_primary=True).order_by("closes_at").first(),
         }
+
+    def _refresh_url(self, request: HttpRequest, calendar: Calendar) -> str:
+        """Where the form that renews the sessions goes; empty without the right, or without a market."""
+        may = request.user.has_perm(REFRESH_PERMISSION) and calendar.source == SOURCE and calendar.source_identifier
+        return reverse("admin:calendar_refresh", args=(calendar.pk,)) if may else ""
 
 
 def _session_row(session: CalendarSession) -> tuple[Any, ...]:

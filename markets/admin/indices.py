@@ -12,6 +12,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.widgets import UnfoldAdminSelectWidget
 
 from markets.admin.assets import MOST_CATEGORIES, ListedFilter
+from markets.admin.index_values import IndexValuePages
 from markets.admin.service_saving import ServiceAdmin
 from markets.models import Index, IndexType
 from markets.services import deletion, index_types, indices
@@ -49,7 +50,7 @@ class IndexTypeFilter(ListedFilter):
 
 
 @admin.register(Index)
-class IndexAdmin(ServiceAdmin):
+class IndexAdmin(IndexValuePages, ServiceAdmin):
     list_display = ("unique_identifier", "display_name", "index_type", "provider")
     list_filter = (IndexTypeFilter, ("calculation_method", ChoicesDropdownFilter))
     search_fields = ("unique_identifier__startswith", "display_name__istartswith")

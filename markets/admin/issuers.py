@@ -27,7 +27,7 @@ class IssuerAdmin(ServiceAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Issuer]:
-        return super().get_queryset(request).annotate(number_of_bonds=Count("bonds"))
+        return super().get_queryset(request).annotate(number_of_bonds=Count("bonds")).order_by("unique_identifier")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Issuer | None = None) -> tuple[str, ...]:
         return ("unique_identifier",) if obj else ()

@@ -122,6 +122,8 @@ def _columns_of_model(model: type[models.Model], index_names: list[str]) -> list
     for field in model._meta.concrete_fields:
         if isinstance(field, models.CompositePrimaryKey) or field.column in index_names:
             continue
+        if isinstance(field, models.JSONField) and field.null:  # no frame carries it: a node leaves it null
+            continue
         token = next((token for kind, token in _FIELD_TOKENS.items() if isinstance(field, kind)), None)
         if token is None:
             raise InvalidInput(f"{model.__name__}.{field.name} is a {type(field).__name__}, which no DataNode writes.")

@@ -19,6 +19,7 @@ class Calendar(RegistryRow):
 
     class Meta:
         ordering = ["unique_identifier"]
+        permissions = [("refresh_calendar", "Can renew a calendar's sessions")]
         constraints = [
             not_blank("unique_identifier", "markets_calendar_identifier_not_blank"),
             models.CheckConstraint(

@@ -38,6 +38,10 @@ class TokenAuthentication(KnoxTokenAuthentication):
         self._touch(access)
         return user, access
 
+    def _cleanup_token(self, access: AccessToken) -> bool:
+        """Whether it has expired. It is kept, for the back-office to show: a refused request writes nothing."""
+        return access.expiry is not None and access.expiry <= timezone.now()
+
     def _touch(self, access: AccessToken) -> None:
         now = timezone.now()
         if access.last_used_at is not None and now - access.last_used_at < TOUCH_INTERVAL:

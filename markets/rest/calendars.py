@@ -52,6 +52,11 @@ class PandasCalendarSerializer(StrictSerializer):
     metadata_json = MetadataField()
 
 
+class HorizonSerializer(StrictSerializer):
+    valid_from = serializers.DateField(required=False, help_text="Default: as it is.")
+    valid_to = serializers.DateField(required=False, help_text="Default: as it is.")
+
+
 class MaterialisedSerializer(serializers.Serializer):
     calendar = CalendarSerializer()
     created = serializers.BooleanField()
@@ -87,6 +92,7 @@ class CalendarViewSet(WritableViewSet):
     query_parameters = {"sessions": (*PAGING, "start_date", "end_date")}
     action_permissions = {
         "create_from_pandas_calendar": ("markets.add_calendar", "markets.change_calendar"),
+        "refresh_sessions": ("markets.view_calendar", "markets.refresh_calendar"),
     }
 
     def perform_creation(self, values: dict[str, Any]) -> Calendar:
@@ -134,3 +140,18 @@ class CalendarViewSet(WritableViewSet):
         outcome = calendars.create_from_pandas_calendar(**serializer.validated_data)
         code = status.HTTP_201_CREATED if outcome.created else status.HTTP_200_OK
         return Response(MaterialisedSerializer(outcome).data, status=code)
+
+    @extend_schema(parameters=[UID], request=HorizonSerializer, responses=MaterialisedSerializer)
+    @action(
+        detail=True,
+        methods=["post"],
+        url_path="refresh-sessions",
+        pagination_class=None,
+        filterset_class=None,
+    )
+    def refresh_sessions(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Compute sessions and dates anew from the calendar's market; with a new horizon when the body has one."""
+        serializer = HorizonSerializer(data=request.data)
+        serializer.is_valid(raise_exception=True)
+        outcome = calendars.refresh_calendar(self.get_object(), **serializer.validated_data)
+        return Response(MaterialisedSerializer(outcome).data)

@@ -22,6 +22,20 @@ class AwareDateTimeField(serializers.DateTimeField):
         return super().to_internal_value(data)
 
 
+class StrictFloatField(serializers.FloatField):
+    """A number only: no text of one, no true."""
+
+    default_error_messages = {"overflow": "The number is too large."}
+
+    def to_internal_value(self, data: Any) -> float:
+        if isinstance(data, bool) or not isinstance(data, int | float):
+            self.fail("invalid")
+        try:
+            return float(data)
+        except OverflowError:
+            self.fail("overflow")
+
+
 class AnyCaseChoiceField(serializers.ChoiceField):
     """One of the choices, in whatever letter case it was written."""
 

@@ -11,6 +11,7 @@ from markets.models.indices import CalculationMethod, ValueFormat
 from markets.rest.base import WritableViewSet
 from markets.rest.fields import AnyCaseChoiceField
 from markets.rest.filters import Ordering, RegistryFilters, SearchFilter, TextIn, identifier_filters
+from markets.rest.index_values import IndexValueActions
 from markets.rest.serializers import MetadataField, RegistrySerializer
 from markets.services import deletion, index_types, indices
 
@@ -99,7 +100,7 @@ class IndexFilters(RegistryFilters):
     )
 
 
-class IndexViewSet(WritableViewSet):
+class IndexViewSet(IndexValueActions, WritableViewSet):
     queryset = Index.objects.all()
     serializer_class = IndexSerializer
     filterset_class = IndexFilters

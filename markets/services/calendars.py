@@ -91,6 +91,34 @@ def create_from_pandas_calendar(
 
 
 @transaction.atomic
+def refresh_calendar(
+    calendar: Calendar, *, valid_from: dt.date | str | None = None, valid_to: dt.date | str | None = None
+) -> Materialised:
+    """Compute a calendar's sessions and dates anew from the market that it was made of, over a new horizon when given.
+
+    Nothing else of the calendar changes. Raises NotFound when it was deleted meanwhile, Conflict when it was not made
+    from a market; else as `create_from_pandas_calendar`.
+    """
+    stored = locked(calendar)
+    if stored.source != SOURCE or not stored.source_identifier:
+        raise Conflict(
+            f"{stored.unique_identifier} was not made from a market's rules, so nothing can renew its sessions. "
+            "Make it with create-from-pandas-calendar, or edit its sessions."
+        )
+    labels = stored.sessions.filter(is_primary=True).values_list("session_label", flat=True)
+    return create_from_pandas_calendar(
+        source_identifier=stored.source_identifier,
+        unique_identifier=stored.unique_identifier,
+        display_name=stored.display_name,
+        valid_from=stored.valid_from if valid_from is None else valid_from,
+        valid_to=stored.valid_to if valid_to is None else valid_to,
+        calendar_type=stored.calendar_type,
+        timezone=stored.timezone,
+        session_label=labels.first() or "regular",
+    )
+
+
+@transaction.atomic
 def create_calendar(
     *,
     unique_identifier: str,

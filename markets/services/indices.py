@@ -62,6 +62,12 @@ def _insert(identifier: str, cleaned: dict[str, Any]) -> Upserted[Index]:
 
 
 def _change(row: Index, cleaned: dict[str, Any]) -> Index:
+    method = cleaned.get("calculation_method")
+    if method not in (None, row.calculation_method) and row.index_values.exists():
+        raise Conflict(
+            f"{row.unique_identifier} has values that came about as {row.calculation_method}; its calculation_method "
+            "cannot change any more. Make another index."
+        )
     if "index_type" in cleaned:
         register_index_type(cleaned["index_type"])
     return change(row, cleaned)

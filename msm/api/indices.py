@@ -1,12 +1,15 @@
 """Index types and indices. An index is observed, not held: it is no asset."""
 
+import datetime as dt
 import uuid
 from collections.abc import Iterable
 from typing import Any, Self
 
+import pandas as pd
+
 from markets.models import Index as IndexModel
 from markets.models import IndexType as IndexTypeModel
-from markets.services import index_types, indices
+from markets.services import index_types, index_values, indices
 from markets.services.values import UNSET, normalise_type_key
 from msm.api.rows import Row
 
@@ -126,6 +129,28 @@ class Index(Row):
     def update(cls, uid: uuid.UUID | str, **fields: Any) -> Self:
         """Change fields of an index, named as in `upsert`. Raises NotFound."""
         return cls._of(indices.update_index(cls._stored(uid), **fields))
+
+    def write_values(
+        self, frame: pd.DataFrame, *, cadence: str, mode: index_values.Mode = "append"
+    ) -> index_values.WrittenValues:
+        """Store values of this index, indexed by `time_index` (aware): see `msm.services.write_index_values`."""
+        if isinstance(frame, pd.DataFrame) and "index_identifier" not in [*frame.index.names, *frame.columns]:
+            frame = frame.assign(index_identifier=type(self)._stored(self.uid).unique_identifier)
+        return index_values.write_index_values(frame, cadence=cadence, mode=mode)
+
+    def get_values(
+        self,
+        *,
+        cadence: str | None = None,
+        start: dt.datetime | None = None,
+        end: dt.datetime | None = None,
+        order: index_values.Order = "desc",
+        limit: int = index_values.DEFAULT_LIMIT,
+    ) -> pd.DataFrame:
+        """The values of this index, the latest first: see `msm.services.read_index_values`."""
+        return index_values.read_index_values(
+            type(self)._stored(self.uid), cadence=cadence, start=start, end=end, order=order, limit=limit
+        )
 
     @classmethod
     def filter_by_uids(cls, uids: Iterable[uuid.UUID | str]) -> list[Self]:

@@ -1,6 +1,7 @@
 """Operations that span several tables."""
 
 from markets.data_nodes.node import DataNode
+from markets.services.index_values import delete_index_values, read_index_values, write_index_values
 from markets.services.node_runs import register_node
 from msm.api.portfolios import Portfolio
 from portfolios.data_nodes.signals import SignalWeights
@@ -17,9 +18,12 @@ __all__ = [
     "build_account_holdings_frame",
     "build_portfolio",
     "build_target_positions_frame",
+    "delete_index_values",
+    "read_index_values",
     "register_node",
     "validate_holdings_frame",
     "validate_target_positions_frame",
+    "write_index_values",
 ]
 
 

@@ -48,19 +48,26 @@ TABLES = (
     *("portfolios_accounttargetallocation", "portfolios_positionset", "portfolios_accountholdingsset"),
     *("portfolios_virtualfund",),
     *("markets_issuer", "markets_index", "markets_indextype", "markets_currencyspot", "markets_bond"),
-    *("markets_future", "markets_calendardate", "markets_calendarevent"),
+    *("markets_indexvalue", "markets_future", "markets_calendardate", "markets_calendarevent"),
 )
 
 
 @dataclass(frozen=True)
 class Route:
-    """A way in: `path` is filled from the world; `body` makes a valid body; `needs` the permissions."""
+    """A way in: `path` is filled from the world; `body` makes a valid body; `needs` the permissions.
+
+    `by` names the groups that have these permissions: all to read, the analyst to write, unless said otherwise.
+    `effect` says what happens to which table: rows more or fewer, 0 when rows change; by default to the table of the
+    first permission that is needed.
+    """
 
     method: str
     path: str
     needs: tuple[str, ...]
     status: int = 200
     body: dict[str, Any] | list[dict[str, Any]] | None = None
+    by: str = ""
+    effect: dict[str, int] | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -79,6 +86,7 @@ class World:
     asset_type: AssetType
     category: AssetCategory
     calendar: Calendar
+    market_calendar: Calendar
     node: NodeUpdate
     job: Job
     portfolio: Portfolio
@@ -86,6 +94,7 @@ class World:
     spare_issuer: Issuer
     index: Index
     spare_index: Index
+    valued_index: Index
     index_type: IndexType
     base: Asset
     quote: Asset
@@ -133,6 +142,7 @@ def make_world() -> World:
         asset_type=factories.asset_type(),
         category=factories.category(asset),
         calendar=calendar,
+        market_calendar=factories.market_calendar(),
         node=node.get_node_update(),
         job=factories.job(),
         portfolio=factories.portfolio(calendar=calendar, calendar_name=calendar.unique_identifier),
@@ -140,6 +150,7 @@ def make_world() -> World:
         spare_issuer=factories.issuer(),
         index=factories.index(),
         spare_index=factories.index(),
+        valued_index=factories.index_values(),
         index_type=_index_types(),
         base=factories.currency(),
         quote=factories.currency(),
@@ -251,6 +262,7 @@ ROUTES = [
         ("markets.add_asset", "markets.change_asset"),
         200,
         [{"unique_identifier": "BULK", "asset_type": "bond", "openfigi_details": {"ticker": "T"}}],
+        effect={"markets_asset": 1, "markets_openfigidetails": 1},
     ),
     Route(
         "put",
@@ -258,6 +270,7 @@ ROUTES = [
         ("markets.add_assettype", "markets.change_assettype"),
         200,
         [{"asset_type": "bulk", "display_name": "Bulk"}],
+        effect={"markets_assettype": 1},
     ),
     Route(
         "post",
@@ -265,6 +278,7 @@ ROUTES = [
         ("markets.change_assetcategory",),
         200,
         {"assets": ["{spare}"]},
+        effect={"markets_assetcategorymembership": 1},
     ),
     Route(
         "post",
@@ -272,6 +286,7 @@ ROUTES = [
         ("markets.change_assetcategory",),
         200,
         {"assets": ["{asset}"]},
+        effect={"markets_assetcategorymembership": 0},
     ),
     *[
         route
@@ -284,6 +299,7 @@ ROUTES = [
         )
         if route.method != "delete"
     ],
+    Route("delete", "calendar/{market_calendar}/", ("markets.delete_calendar",), 204),
     Route("get", "calendar/{calendar}/sessions/", ("markets.view_calendar",)),
     Route(
         "post",
@@ -292,12 +308,29 @@ ROUTES = [
         201,
         PANDAS_CALENDAR,
     ),
+    Route(
+        "post",
+        "calendar/{market_calendar}/refresh-sessions/",
+        ("markets.view_calendar", "markets.refresh_calendar"),
+        200,
+        {"valid_to": "2026-05-27"},
+        by="operator",
+        effect={"markets_calendarsession": 2, "markets_calendardate": 2, "markets_calendar": 0},
+    ),
     Route("get", "data-node/", VIEW_NODE),
     Route("get", "data-node/{node}/", VIEW_NODE),
     Route("get", "data-node/{identifier}/data/", VIEW_NODE),
     Route("get", "data-node/{identifier}/statistics/", VIEW_NODE),
     Route("get", "data-node/{hash}/runs/", VIEW_NODE),
-    Route("post", "data-node/{hash}/run/", ("markets.view_nodeupdate", "markets.run_nodeupdate"), 202, {}),
+    Route(
+        "post",
+        "data-node/{hash}/run/",
+        ("markets.view_nodeupdate", "markets.run_nodeupdate"),
+        202,
+        {},
+        by="operator",
+        effect={"markets_job": 1},
+    ),
     Route("get", "job/", ("markets.view_job",)),
     Route("get", "job/{job}/", ("markets.view_job",)),
     *_crud(
@@ -397,6 +430,33 @@ ROUTES += [
         "markets.calendarevent",
         {"event_date": "2026-03-20", "event_type": "last trade"},
         {"event_time": "2026-12-18T14:30:00Z"},
+    ),
+]
+SEES_VALUES = ("markets.view_index", "markets.view_indexvalue")
+VALUES = {"cadence": "1d", "values": [{"time_index": "2026-05-26T21:00:00Z", "value": 5.31}]}
+ROUTES += [
+    Route("get", "index/{index}/values/", SEES_VALUES),
+    Route(
+        "post",
+        "index/{index}/values/",
+        ("markets.view_index", "markets.add_indexvalue"),
+        201,
+        VALUES,
+        effect={"markets_indexvalue": 1, "markets_updatestatistic": 1},
+    ),
+    Route(
+        "put",
+        "index/{index}/values/",
+        ("markets.view_index", "markets.add_indexvalue", "markets.change_indexvalue"),
+        200,
+        VALUES,
+        effect={"markets_indexvalue": 1},
+    ),
+    Route(
+        "delete",
+        "index/{valued_index}/values/?cadence=1d",
+        ("markets.view_index", "markets.delete_indexvalue"),
+        effect={"markets_indexvalue": -2},
     ),
 ]
 READS = [route for route in ROUTES if not route.writes]

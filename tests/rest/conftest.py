@@ -24,12 +24,6 @@ def anonymous() -> APIClient:
 
 
 @pytest.fixture
-def nobody(db: None) -> APIClient:
-    """Signed in, without any permission."""
-    return _client(factories.token(factories.user()))
-
-
-@pytest.fixture
 def viewer(db: None) -> APIClient:
     return _client(factories.token(factories.user(*VIEWS)))
 
@@ -38,12 +32,6 @@ def viewer(db: None) -> APIClient:
 def analyst(db: None) -> APIClient:
     """May do everything but force the deletion of a public asset."""
     return _client(factories.token(factories.user(*ALL)))
-
-
-@pytest.fixture
-def read_only(db: None) -> APIClient:
-    """An administrator's read-only token."""
-    return _client(factories.token(factories.user(is_superuser=True), is_read_only=True))
 
 
 @pytest.fixture

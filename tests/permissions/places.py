@@ -1,0 +1,145 @@
+"""Addresses that are no page of a model: who may come there, and what it does."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from tests.permissions.roles import EVERYONE
+
+STAFF = f"nobody {EVERYONE}"
+ANYBODY = f"anonymous {STAFF}"
+
+
+@dataclass(frozen=True)
+class Place:
+    """`url` is asked by `method`; `{name}` is the key of a row, `{name.field}` another field of it.
+
+    Those in `by` get `status`, and so does a superuser; others of the staff get one of `refused`, strangers are sent to
+    the login or get `stranger`.
+    """
+
+    address: str
+    url: str
+    by: str = EVERYONE
+    status: int = 200
+    refused: tuple[int, ...] = (403,)
+    stranger: int | None = None
+    method: str = "get"
+    data: dict[str, Any] = field(default_factory=dict)
+    effect: dict[str, int] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.url}"
+
+
+def _token(suffix: str, status: int = 200, **options: Any) -> Place:
+    return Place(
+        f"admin/markets/accesstoken/{suffix}", f"/admin/markets/accesstoken/{suffix}", status=status, **options
+    )
+
+
+REVOKE = "admin/markets/accesstoken/revoke/<str:token_key>/"
+OTHERS_TOKEN = "admin/markets/accesstoken/<path:object_id>/"
+PLACES = [
+    Place("", "/", ANYBODY, 302),
+    Place("health", "/health", ANYBODY),
+    Place("ready", "/ready", ANYBODY),
+    Place("openapi.json", "/openapi.json", ANYBODY),
+    Place("docs", "/docs", ANYBODY),
+    Place("redoc", "/redoc", ANYBODY),
+    Place("admin/", "/admin/", STAFF),
+    Place("admin/search/", "/admin/search/?s=asset", STAFF),
+    Place("admin/login/", "/admin/login/", STAFF, 302, stranger=200),
+    Place("admin/password_change/", "/admin/password_change/", STAFF),
+    Place("admin/password_change/done/", "/admin/password_change/done/", STAFF),
+    Place(
+        "admin/autocomplete/",
+        "/admin/autocomplete/?app_label=markets&model_name=bond&field_name=issuer&term=",
+    ),
+    Place(
+        "admin/autocomplete/",
+        "/admin/autocomplete/?app_label=markets&model_name=accesstoken&field_name=user&term=",
+        "",
+    ),
+    Place("admin/jsi18n/", "/admin/jsi18n/", STAFF),
+    Place("admin/r/<path:content_type_id>/<path:object_id>/", "/admin/r/1/1/", STAFF, 404),
+    Place(
+        "admin/^(?P<app_label>axes|markets|django_celery_beat|auth|portfolios)/$",
+        "/admin/markets/",
+        EVERYONE,
+        200,
+        (404,),
+    ),
+    Place("admin/^(?P<app_label>axes|markets|django_celery_beat|auth|portfolios)/$", "/admin/auth/", "", 200, (404,)),
+    Place("admin/(?P<url>.*)$", "/admin/no/such/page", STAFF, 404),
+    Place("admin/auth/user/<id>/password/", "/admin/auth/user/{person}/password/", ""),
+    Place(
+        "admin/auth/user/<id>/password/",
+        "/admin/auth/user/{person}/password/",
+        "",
+        302,
+        method="post",
+        data={"password1": "correct horse battery", "password2": "correct horse battery", "usable_password": "true"},
+        effect={"auth_user": 0},
+    ),
+    Place("admin/markets/job/<uuid:uid>/progress/", "/admin/markets/job/{job.uid}/progress/"),
+    Place("admin/markets/nodeupdate/<int:pk>/run/", "/admin/markets/nodeupdate/{node}/run/", STAFF, 405),
+    Place(
+        "admin/markets/nodeupdate/<int:pk>/run/",
+        "/admin/markets/nodeupdate/{node}/run/",
+        "operator",
+        302,
+        method="post",
+        effect={"markets_job": 1},
+    ),
+    Place(
+        "admin/markets/calendar/<int:pk>/refresh/",
+        "/admin/markets/calendar/{market_calendar}/refresh/",
+        "operator",
+        302,
+        method="post",
+        data={"valid_from": "2026-05-25", "valid_to": "2026-05-27"},
+        effect={"markets_calendarsession": 2, "markets_calendar": 0},
+    ),
+    Place(
+        "admin/markets/asset/<int:asset_id>/prices/<int:storage_id>/<str:column>/",
+        "/admin/markets/asset/{asset}/prices/{storage}/close/",
+    ),
+    Place("admin/markets/index/<int:pk>/values/<str:cadence>/", "/admin/markets/index/{valued_index}/values/1d/"),
+    Place("admin/portfolios/portfolio/<int:pk>/values/", "/admin/portfolios/portfolio/{portfolio}/values/"),
+    Place("admin/portfolios/portfolio/<int:pk>/weights/", "/admin/portfolios/portfolio/{portfolio}/weights/"),
+    # Tokens: everybody has their own; another's is not there, except for a superuser.
+    _token(""),
+    _token("add/"),
+    _token(
+        "add/",
+        method="post",
+        data={"name": "mine", "expiry_0": "", "expiry_1": "", "user": "{person}"},
+        effect={"markets_accesstoken": 1},
+    ),
+    Place(OTHERS_TOKEN, "/admin/markets/accesstoken/{others_token}/", STAFF, 302),
+    Place(f"{OTHERS_TOKEN}change/", "/admin/markets/accesstoken/{others_token}/change/", "", 200, (302, 403)),
+    Place(f"{OTHERS_TOKEN}history/", "/admin/markets/accesstoken/{others_token}/history/", "", 200, (302, 403)),
+    Place(f"{OTHERS_TOKEN}delete/", "/admin/markets/accesstoken/{others_token}/delete/", "", 200, (302, 403)),
+    Place(
+        f"{OTHERS_TOKEN}delete/",
+        "/admin/markets/accesstoken/{others_token}/delete/",
+        "",
+        302,
+        (302, 403),
+        method="post",
+        data={"post": "yes"},
+        effect={"markets_accesstoken": -1},
+    ),
+    Place(REVOKE, "/admin/markets/accesstoken/revoke/{others_token.token_key}/", "", 200, (404, 403)),
+    Place(
+        REVOKE,
+        "/admin/markets/accesstoken/revoke/{others_token.token_key}/",
+        "",
+        302,
+        (404, 403),
+        method="post",
+        effect={"markets_accesstoken": -1},
+    ),
+    # The last one: it ends the session.
+    Place("admin/logout/", "/admin/logout/", STAFF, stranger=302, method="post", effect={"django_session": -1}),
+]
