@@ -6,14 +6,21 @@ import django_filters as filters
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from markets.models import Calendar, CalendarSession
 from markets.rest import parameters
 from markets.rest.base import UID, WritableViewSet
-from markets.rest.filters import PAGING, Ordering, RegistryFilters, SearchFilter, TypeKey, identifier_filters
+from markets.rest.filters import (
+    Ordering,
+    RegistryFilters,
+    SearchFilter,
+    TypeKey,
+    identifier_filters,
+    refuse_reversed,
+)
+from markets.rest.pagination import PAGING
 from markets.rest.serializers import MetadataField, RegistrySerializer, StrictCharField, StrictSerializer
 from markets.services import calendars
 
@@ -84,7 +91,7 @@ class CalendarViewSet(WritableViewSet):
     serializer_class = CalendarSerializer
     filterset_class = CalendarFilters
     row_name = "calendar"
-    query_parameters = {"sessions": (*PAGING, "start_date", "end_date")}
+    query_parameters = {"sessions": (*PAGING, "start", "end")}
     action_permissions = {
         "create_from_pandas_calendar": ("markets.add_calendar", "markets.change_calendar"),
     }
@@ -98,8 +105,8 @@ class CalendarViewSet(WritableViewSet):
     @extend_schema(
         parameters=[
             UID,
-            OpenApiParameter("start_date", str, description="First local date, included: 2026-01-01."),
-            OpenApiParameter("end_date", str, description="Last local date, included."),
+            OpenApiParameter("start", str, description="First local date, included: 2026-01-01."),
+            OpenApiParameter("end", str, description="Last local date, included."),
         ],
         responses=SessionSerializer(many=True),
     )
@@ -107,9 +114,8 @@ class CalendarViewSet(WritableViewSet):
     def sessions(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """The sessions, in the order of their dates."""
         rows = CalendarSession.objects.filter(calendar=self.get_object()).order_by("local_date", "session_label")
-        first, last = parameters.day(request, "start_date"), parameters.day(request, "end_date")
-        if first is not None and last is not None and last < first:
-            raise ValidationError({"end_date": f"end_date={last} is before start_date={first}. Swap them."})
+        first, last = parameters.day(request, "start"), parameters.day(request, "end")
+        refuse_reversed(first, last)
         if first is not None:
             rows = rows.filter(local_date__gte=first)
         if last is not None:

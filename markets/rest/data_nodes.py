@@ -16,7 +16,7 @@ from markets.models import NodeRun, NodeUpdate, StorageNode, UpdateStatistic
 from markets.rest import parameters
 from markets.rest.base import RegistryViewSet, body_etag, parse_uid
 from markets.rest.errors import NotFoundResponse
-from markets.rest.filters import PAGING, Ordering, RegistryFilters, SearchFilter, TextIn
+from markets.rest.filters import Ordering, RegistryFilters, SearchFilter, TextIn
 from markets.rest.frames import (
     ASSETS,
     FRAME_NAMES,
@@ -28,6 +28,7 @@ from markets.rest.frames import (
     frame_response,
 )
 from markets.rest.jobs import JobSerializer
+from markets.rest.pagination import PAGING
 from markets.rest.serializers import StrictBooleanField, StrictSerializer
 from markets.services import node_runs
 from markets.services.frames_out import FrameLayout, read_parts

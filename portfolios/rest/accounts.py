@@ -3,6 +3,7 @@
 from typing import Any
 
 import django_filters as filters
+from django.db.models.functions import Lower
 
 from markets.rest.filters import Flag, Ordering, RegistryFilters, SearchFilter, Uid, identifier_filters
 from markets.rest.serializers import MetadataField
@@ -189,7 +190,9 @@ class PositionSetFilters(RegistryFilters):
 class PositionSetViewSet(ReferringViewSet):
     """One moment of a target allocation. Its exposures are target positions and are not stored here."""
 
-    queryset = PositionSet.objects.select_related("account_target_allocation")
+    queryset = PositionSet.objects.select_related("account_target_allocation").order_by(
+        "account_target_allocation__unique_identifier", "-position_set_time"
+    )
     serializer_class = PositionSetSerializer
     filterset_class = PositionSetFilters
     row_name = "position set"
@@ -220,7 +223,9 @@ class HoldingsSetFilters(RegistryFilters):
 class HoldingsSetViewSet(ReferringViewSet):
     """One moment of an account."""
 
-    queryset = AccountHoldingsSet.objects.select_related("account")
+    queryset = AccountHoldingsSet.objects.select_related("account").order_by(
+        Lower("account__account_name"), "account__unique_identifier", "-time_index"
+    )
     serializer_class = HoldingsSetSerializer
     filterset_class = HoldingsSetFilters
     row_name = "account holdings set"

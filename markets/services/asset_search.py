@@ -1,0 +1,80 @@
+"""Finds assets by what a person types; each kind of match is read from an index of its own, to a bound."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.postgres.search import SearchQuery, SearchVector
+from django.db.models import BooleanField, Field, Func, Q, QuerySet, Value
+from django.db.models.functions import Upper
+
+from markets.models import Asset, OpenFigiDetails
+
+MOST_MATCHES = 500  # of each kind, as many as the largest page; who has more types another letter
+MOST_WORDS = 8
+SHORTEST_BEGINNING = 3  # letters; a shorter word has to stand whole, else it matches half of all names
+_CODE_LENGTH = 12  # of a FIGI and of an ISIN
+
+
+@dataclass(frozen=True)
+class AssetMatches:
+    """The ids of what was found. `is_whole` is False when a kind of match may have had more than it gave."""
+
+    ids: list[int]
+    is_whole: bool
+
+    def of(self, rows: QuerySet[Asset]) -> QuerySet[Asset]:
+        """The rows that were found. The ids are one array: as so many parameters they would cost more than they find."""
+        return rows.filter(_Among("pk", Value(self.ids, output_field=Field())))
+
+
+class _Among(Func):
+    template = "(%(expressions)s))"
+    arg_joiner = " = ANY("
+    output_field = BooleanField()
+
+
+def find_assets(rows: QuerySet[Asset], text: str) -> AssetMatches:
+    """Those of the rows that match the text, in any letter case.
+
+    Their identifier, ticker or name begins with it, its words (or beginnings of words, from three letters) are all in
+    the name in any order, or it is their FIGI, composite or share-class FIGI or ISIN. At most 500 of each kind.
+    `rows` may be filtered; the kinds are read among them. One query.
+    """
+    text = text.strip()
+    plain = rows.order_by()
+    details = OpenFigiDetails.objects.order_by()
+    if rows.query.where:
+        details = details.filter(asset__in=plain.values("pk"))
+    upper = text.upper()
+    kinds: list[QuerySet[Any]] = [
+        plain.alias(upper=Upper("unique_identifier")).filter(upper__startswith=_upper_ascii(text)),
+        details.alias(upper=Upper("ticker")).filter(upper__startswith=upper),
+        details.filter(name__istartswith=text),
+    ]
+    words = _words(text)
+    if words:
+        query = SearchQuery(words, config="simple", search_type="raw")
+        kinds.append(details.alias(words=SearchVector("name", config="simple")).filter(words=query))
+    if len(upper) == _CODE_LENGTH:
+        codes = Q(figi=upper) | Q(composite=upper) | Q(share_class=upper) | Q(isin=upper)
+        kinds.append(details.filter(codes))
+    first, *others = [kind.values_list("pk")[: MOST_MATCHES + 1] for kind in kinds]
+    found = [pk for (pk,) in first.union(*others, all=True)]
+    return AssetMatches(sorted(set(found)), is_whole=len(found) <= MOST_MATCHES)
+
+
+def matching_assets(rows: QuerySet[Asset], text: str) -> QuerySet[Asset]:
+    """Those of the rows that `find_assets` finds; all of them when there is no text."""
+    text = text.replace("\x00", "").strip()
+    return find_assets(rows, text).of(rows) if text else rows
+
+
+def _upper_ascii(text: str) -> str:
+    """As the collation "C" of identifiers folds case."""
+    return "".join(letter.upper() if letter.isascii() else letter for letter in text)
+
+
+def _words(text: str) -> str:
+    """The words as a tsquery."""
+    quoted = ((word, word.replace("\\", "\\\\").replace("'", "''")) for word in text.split()[:MOST_WORDS])
+    return " & ".join(f"'{safe}'" + (":*" if len(word) >= SHORTEST_BEGINNING else "") for word, safe in quoted)
