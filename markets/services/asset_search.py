@@ -23,7 +23,7 @@ class AssetMatches:
     is_whole: bool
 
     def of(self, rows: QuerySet[Asset]) -> QuerySet[Asset]:
-        """The rows that were found. The ids are one array: as so many parameters they would cost more than they find."""
+        """The rows that were found. The ids go as one array: as parameters they would cost more than they find."""
         return rows.filter(_Among("pk", Value(self.ids, output_field=Field())))
 
 
