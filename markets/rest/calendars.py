@@ -11,7 +11,8 @@ from rest_framework.response import Response
 
 from markets.models import Calendar, CalendarSession
 from markets.rest import parameters
-from markets.rest.base import UID, WritableViewSet
+from markets.rest.base import UID
+from markets.rest.bulk import BulkUpsertViewSet, describe_bulk
 from markets.rest.filters import (
     Ordering,
     RegistryFilters,
@@ -23,6 +24,7 @@ from markets.rest.filters import (
 from markets.rest.pagination import PAGING
 from markets.rest.serializers import MetadataField, RegistrySerializer, StrictCharField, StrictSerializer
 from markets.services import calendars
+from markets.services.bulk import BulkOutcome, OnError
 
 
 class CalendarSerializer(RegistrySerializer):
@@ -86,18 +88,24 @@ class CalendarFilters(RegistryFilters):
     ordering = Ordering(fields=["unique_identifier", "display_name", "valid_from", "valid_to", "created_at"])
 
 
-class CalendarViewSet(WritableViewSet):
+@describe_bulk("calendar")
+class CalendarViewSet(BulkUpsertViewSet):
     queryset = Calendar.objects.all()
     serializer_class = CalendarSerializer
+    bulk_row_serializer = CalendarSerializer
     filterset_class = CalendarFilters
     row_name = "calendar"
-    query_parameters = {"sessions": (*PAGING, "start", "end")}
+    query_parameters = {"bulk_upsert": ("on_error",), "sessions": (*PAGING, "start", "end")}
     action_permissions = {
+        "bulk_upsert": ("markets.add_calendar", "markets.change_calendar"),
         "create_from_pandas_calendar": ("markets.add_calendar", "markets.change_calendar"),
     }
 
     def perform_creation(self, values: dict[str, Any]) -> Calendar:
         return calendars.create_calendar(**values)
+
+    def perform_bulk_upsert(self, rows: list[Any], on_error: OnError) -> BulkOutcome:
+        return calendars.bulk_upsert_calendars(rows, on_error=on_error)
 
     def perform_change(self, row: Calendar, values: dict[str, Any]) -> Calendar:
         return calendars.update_calendar(row, **values)
