@@ -11,7 +11,7 @@ from rest_framework.response import Response
 
 from markets.models import Calendar, CalendarSession
 from markets.rest import parameters
-from markets.rest.base import UID
+from markets.rest.base import COUNT_PRECISION, UID
 from markets.rest.bulk import BulkUpsertViewSet, describe_bulk
 from markets.rest.filters import (
     Ordering,
@@ -115,6 +115,7 @@ class CalendarViewSet(BulkUpsertViewSet):
             UID,
             OpenApiParameter("start", str, description="First local date, included: 2026-01-01."),
             OpenApiParameter("end", str, description="Last local date, included."),
+            COUNT_PRECISION,
         ],
         responses=SessionSerializer(many=True),
     )

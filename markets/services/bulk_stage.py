@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from django.db import connection, models
-from django.db.models.expressions import BaseExpression
+from django.db.models.expressions import Combinable
 from psycopg import sql
 
 Clean = Callable[[object], Any]
@@ -45,7 +45,7 @@ class Entity:
     clean_key: Clean
     clean: Mapping[str, Clean]
     defaults: Mapping[str, Callable[[str], Any]]
-    read_only: Mapping[str, str | BaseExpression]
+    read_only: Mapping[str, str | Combinable]
     required: tuple[str, ...] = ()
     extension: Extension | None = None
     unpack: Callable[[Mapping[Any, Any]], Mapping[Any, Any]] | None = None
