@@ -186,7 +186,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PERMISSION_CLASSES": ["markets.rest.permissions.RegistryPermission"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
-    "DEFAULT_PAGINATION_CLASS": "markets.rest.pagination.LimitOffset",
+    "DEFAULT_PAGINATION_CLASS": "markets.rest.pagination.ListPages",
     "DEFAULT_FILTER_BACKENDS": ["markets.rest.filters.StrictFilterBackend"],
     "DEFAULT_SCHEMA_CLASS": "drf_standardized_errors.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "markets.rest.errors.exception_handler",

@@ -17,7 +17,6 @@ from unfold.contrib.filters.admin import BooleanRadioFilter, DropdownFilter
 from unfold.decorators import display
 from unfold.widgets import UnfoldAdminSelectWidget
 
-from markets.admin.asset_search import matching_assets
 from markets.admin.asset_terms import terms_of
 from markets.admin.base import command
 from markets.admin.charts import figure_response, nothing_to_draw, requested_theme
@@ -29,6 +28,7 @@ from markets.exceptions import InvalidInput
 from markets.figures.prices import price_figure
 from markets.models import Asset, AssetCategory, AssetType, OpenFigiDetails, StorageNode, UpdateStatistic, holds_at
 from markets.services import asset_types, assets
+from markets.services.asset_search import matching_assets
 from markets.services.values import normalise_type_key
 
 PRICE_COLUMNS = ("close", "adjusted_close")

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from markets.data_nodes.registry import node_class, registered_class
 from markets.engine.hashing import canonical_json, class_path, same_configuration
+from markets.engine.text import storable_text
 from markets.exceptions import InvalidInput, UnknownNodeClass
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ def encode_node(node: "DataNode") -> dict[str, Any]:
         for name, value in node.arguments.items()
         if name not in defaults or not same_configuration(value, defaults[name], purpose="update", name=name)
     }
+    for name, value in arguments.items():
+        _refuse_unstorable(value, name)
     return {"node": class_path(type(node)), "arguments": arguments}
 
 
@@ -44,8 +47,6 @@ def encode(value: Any, name: str) -> Any:
         return {"enum": class_path(type(value)), "value": encode(value.value, name)}
     if isinstance(value, np.generic):
         value = value.item()
-    if isinstance(value, str) and "\x00" in value:
-        raise InvalidInput(f"{name} holds text with a NUL character, which cannot be stored.", field=name)
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, dt.datetime):
@@ -72,6 +73,18 @@ def encode(value: Any, name: str) -> Any:
     if isinstance(value, set | frozenset):
         return {"set": sorted((encode(item, name) for item in value), key=canonical_json)}
     raise InvalidInput(f"{name} holds a {type(value).__name__}, which cannot be stored with the node.", field=name)
+
+
+def _refuse_unstorable(value: Any, name: str) -> None:
+    """Raise InvalidInput for text in a JSON value, wherever it stands, that PostgreSQL cannot store."""
+    if isinstance(value, dict):
+        value = [*value.keys(), *value.values()]
+    if isinstance(value, list):
+        for item in value:
+            _refuse_unstorable(item, name)
+    elif isinstance(value, str) and storable_text(value) != value:
+        what = "a NUL character" if "\x00" in value else "a lone surrogate"
+        raise InvalidInput(f"{name} holds text with {what}, which cannot be stored.", field=name)
 
 
 def decode(value: Any) -> Any:

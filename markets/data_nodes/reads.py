@@ -14,7 +14,7 @@ from markets.engine.binary_copy import unpack_fixed_rows
 from markets.engine.dtypes import EPOCH_2000_DAYS, EPOCH_2000_US, NOT_A_TIME
 from markets.engine.frames import TIME_INDEX
 from markets.engine.text import storable_text
-from markets.exceptions import InvalidInput
+from markets.exceptions import InvalidInput, clipped
 from markets.models import StorageNode, UpdateStatistic
 
 
@@ -39,6 +39,7 @@ _FIXED = {  # token → (SQL that never gives null, wire dtype)
     "timestamp with time zone": ("coalesce({0}, '-infinity'::timestamptz)", ">i8"),
     "date": ("coalesce({0}, '-infinity'::date)", ">i4"),
 }
+MOST_NAMED = 20  # columns in a message
 _NULLABLE_INTEGERS = {"int64": "Int64", "int32": "Int32", "int16": "Int16"}
 
 
@@ -63,7 +64,7 @@ def read_frame(
     rows. Raises InvalidInput for a naive bound, an unknown column or dimension, or both kinds of identity filter.
     """
     contract = TableContract.of(storage)
-    wanted = _wanted_columns(contract, columns)
+    wanted = _wanted_columns(storage, contract, columns)
     windows = None if range_map is None else _windows(range_map)
     identities = _identities(storage, contract, dimension_filters, windows)
     bounds = [
@@ -81,7 +82,9 @@ def read_frame(
 def empty_frame(storage: StorageNode) -> pd.DataFrame:
     """No rows, with the index names, columns and dtypes of the table."""
     contract = TableContract.of(storage)
-    return _frame(contract, _wanted_columns(contract, None), [], np.empty(0, np.int64), np.empty(0, np.int64), None)
+    return _frame(
+        contract, _wanted_columns(storage, contract, None), [], np.empty(0, np.int64), np.empty(0, np.int64), None
+    )
 
 
 def aware(instant: object, name: str) -> dt.datetime | None:
@@ -107,17 +110,24 @@ def aware(instant: object, name: str) -> dt.datetime | None:
     return instant
 
 
-def _wanted_columns(contract: TableContract, columns: Sequence[str] | None) -> dict[str, str]:
+def _wanted_columns(storage: StorageNode, contract: TableContract, columns: Sequence[str] | None) -> dict[str, str]:
     known = contract.columns or {}
     if columns is None:
         return dict(known)
     unknown = [name for name in columns if name not in known and name not in contract.index_names]
     if unknown and contract.columns is not None:
         raise InvalidInput(
-            f"{contract.table_name} has no column {', '.join(map(repr, unknown))}. It has {', '.join(known)}.",
+            f"{storage} has no column {_listed(map(repr, unknown))}. It has {_listed(known)}.",
             field="columns",
         )
     return {name: known[name] for name in dict.fromkeys(columns) if name in known}
+
+
+def _listed(names: Iterable[str]) -> str:
+    """The first names, and how many more there are."""
+    shown = [clipped(name) for name in names]
+    more = f", … and {len(shown) - MOST_NAMED} more" if len(shown) > MOST_NAMED else ""
+    return ", ".join(shown[:MOST_NAMED]) + more
 
 
 def _identities(
@@ -133,7 +143,7 @@ def _identities(
     if windows is not None:
         last = contract.identity_columns[-1] if contract.identity_columns else None
         if last is None:
-            raise InvalidInput(f"{contract.table_name} is indexed by time alone: it takes no range map.")
+            raise InvalidInput(f"{storage} is indexed by time alone: it takes no range map.")
         if last in filters:
             raise InvalidInput("Give either a list of identifiers or a range map, not both.")
         filters[last] = _identifiers([key[-1] if isinstance(key, tuple) and key else key for key in windows], last)
@@ -141,7 +151,7 @@ def _identities(
     for name, values in filters.items():
         if name not in contract.identity_columns:
             known = ", ".join(contract.identity_columns) or "none"
-            raise InvalidInput(f"{contract.table_name} has no dimension {name!r}; its dimensions are {known}.")
+            raise InvalidInput(f"{storage} has no dimension {clipped(name)!r}; its dimensions are {known}.")
         statistics = statistics.filter(**{f"identity__{contract.identity_columns.index(name)}__in": values})
     identities = (tuple(identity) for identity in statistics.values_list("identity", flat=True))
     if windows is not None:

@@ -1,5 +1,7 @@
 """Asset types and assets: the identity of an instrument, and nothing else."""
 
+from django.contrib.postgres.indexes import GinIndex, OpClass
+from django.contrib.postgres.search import SearchVector
 from django.db import models
 from django.db.models.functions import Lower, Upper
 
@@ -34,7 +36,7 @@ class Asset(RegistryRow):
         unique=True,
         help_text="The FIGI of a public asset, or the identifier that your organisation gives. It never changes.",
     )
-    asset_type = models.CharField(max_length=64, blank=True, null=True, db_index=True)
+    asset_type = models.CharField(max_length=64, blank=True, null=True)
     is_custom_by_organization = models.BooleanField(
         "custom", default=True, help_text="Kept by your organisation, not by a public master."
     )
@@ -42,6 +44,13 @@ class Asset(RegistryRow):
     class Meta:
         ordering = ["unique_identifier"]
         constraints = [not_blank("unique_identifier", "markets_asset_identifier_not_blank")]
+        indexes = [  # each order of the lists, and each filter in the order of the identifiers
+            models.Index(Upper("unique_identifier"), name="markets_asset_identifier_upper"),
+            models.Index(fields=["asset_type", "unique_identifier"], name="markets_asset_type"),
+            models.Index(fields=["is_custom_by_organization", "unique_identifier"], name="markets_asset_custom"),
+            models.Index(fields=["created_at", "id"], name="markets_asset_created"),
+            models.Index(fields=["updated_at", "id"], name="markets_asset_updated"),
+        ]
         permissions = [("force_delete_public_asset", "Can delete an asset of the public master")]
 
     def __str__(self) -> str:
@@ -53,9 +62,9 @@ class OpenFigiDetails(models.Model):
 
     asset = models.OneToOneField(Asset, on_delete=models.CASCADE, primary_key=True, related_name="openfigi_details")
     figi = models.CharField("FIGI", max_length=12, blank=True, null=True)
-    composite = models.CharField("composite FIGI", max_length=12, blank=True, null=True, db_index=True)
-    share_class = models.CharField("share class FIGI", max_length=12, blank=True, null=True, db_index=True)
-    isin = models.CharField("ISIN", max_length=12, blank=True, null=True, db_index=True)
+    composite = models.CharField("composite FIGI", max_length=12, blank=True, null=True)
+    share_class = models.CharField("share class FIGI", max_length=12, blank=True, null=True)
+    isin = models.CharField("ISIN", max_length=12, blank=True, null=True)
     ticker = models.CharField(max_length=50, blank=True, null=True)
     name = models.CharField(max_length=255, blank=True, null=True)
     exchange_code = models.CharField(max_length=50, blank=True, null=True)
@@ -74,9 +83,14 @@ class OpenFigiDetails(models.Model):
         verbose_name_plural = "OpenFIGI details"
         constraints = [models.UniqueConstraint(fields=["figi"], name="markets_openfigidetails_figi_unique")]
         indexes = [
-            # the pattern operator class serves equality and `ticker LIKE 'AA%'` alike
-            models.Index(fields=["ticker"], name="markets_openfigi_ticker", opclasses=["varchar_pattern_ops"]),
-            models.Index(Upper("name"), name="markets_openfigi_name"),
+            models.Index(fields=["composite"], name="markets_openfigi_composite"),
+            models.Index(fields=["share_class"], name="markets_openfigi_share_class"),
+            models.Index(fields=["isin"], name="markets_openfigi_isin"),
+            models.Index(fields=["ticker"], name="markets_openfigi_ticker"),
+            # the pattern operator class serves `LIKE 'AA%'` whatever the database's collation is
+            models.Index(OpClass(Upper("ticker"), name="text_pattern_ops"), name="markets_openfigi_ticker_upper"),
+            models.Index(OpClass(Upper("name"), name="text_pattern_ops"), name="markets_openfigi_name"),
+            GinIndex(SearchVector("name", config="simple"), name="markets_openfigi_words"),
         ]
 
     def __str__(self) -> str:

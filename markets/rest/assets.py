@@ -9,7 +9,7 @@ from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from markets.models import Asset, AssetCategoryMembership, OpenFigiDetails
+from markets.models import Asset, AssetCategory, AssetCategoryMembership, OpenFigiDetails
 from markets.rest import parameters
 from markets.rest.base import IF_MATCH, UID
 from markets.rest.bulk import BulkUpsertViewSet, describe_bulk
@@ -18,7 +18,6 @@ from markets.rest.filters import (
     Flag,
     Ordering,
     RegistryFilters,
-    SearchFilter,
     TextIn,
     TypeKey,
     TypeKeyIn,
@@ -26,7 +25,7 @@ from markets.rest.filters import (
     identifier_filters,
 )
 from markets.rest.serializers import RegistrySerializer
-from markets.services import assets, deletion
+from markets.services import asset_search, assets, deletion
 from markets.services.bulk import BulkOutcome, OnError
 
 FORCE = "markets.force_delete_public_asset"
@@ -70,6 +69,25 @@ class AssetRowSerializer(AssetSerializer):
     )
 
 
+class AssetSearch(filters.CharFilter):
+    """The one search of assets, everywhere; it looks among the rows that the other filters leave."""
+
+    may_scan = True  # a beginning that most assets have, among the few that another filter leaves
+
+    def __init__(self) -> None:
+        super().__init__(
+            help_text="In any case: how the identifier, the ticker or the name begins, words of the name or their "
+            f"beginnings, or a FIGI or ISIN. At most {asset_search.MOST_MATCHES:,} matches of each kind."
+        )
+
+    def filter(self, queryset: QuerySet, value: str) -> QuerySet:
+        if not value:
+            return queryset
+        found = asset_search.find_assets(queryset, value)
+        self.parent.request.search_is_cut = not found.is_whole
+        return found.of(queryset)
+
+
 class AssetFilters(RegistryFilters):
     unique_identifier = identifier_filters()["unique_identifier"]
     unique_identifier__in = identifier_filters()["unique_identifier__in"]
@@ -86,8 +104,11 @@ class AssetFilters(RegistryFilters):
     isin = filters.CharFilter(field_name="openfigi_details__isin")
     ticker = filters.CharFilter(field_name="openfigi_details__ticker")
     ticker__in = TextIn(field_name="openfigi_details__ticker")
-    search = SearchFilter("unique_identifier", "openfigi_details__ticker", "openfigi_details__name")
-    ordering = Ordering(fields=["unique_identifier", "asset_type", "created_at", "updated_at"])
+    search = AssetSearch()
+    ordering = Ordering(
+        fields=["unique_identifier", "asset_type", "created_at", "updated_at"],
+        then={"asset_type": "unique_identifier"},
+    )
 
     def filter_queryset(self, queryset: QuerySet) -> QuerySet:
         if self.form.cleaned_data.get("as_of") and not self.form.cleaned_data.get("categories__uid"):
@@ -95,7 +116,9 @@ class AssetFilters(RegistryFilters):
         return super().filter_queryset(queryset)
 
     def filter_members(self, queryset: QuerySet, name: str, value: Any) -> QuerySet:
-        memberships = AssetCategoryMembership.objects.filter(category__uid=value)
+        # The planner knows how large a category is by its id only.
+        category = AssetCategory.objects.filter(uid=value).values_list("pk", flat=True).first()
+        memberships = AssetCategoryMembership.objects.filter(category=category)
         return queryset.filter(pk__in=memberships.at(self.form.cleaned_data.get("as_of")).values("asset"))
 
 

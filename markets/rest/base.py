@@ -4,17 +4,17 @@ import datetime as dt
 import hashlib
 import json
 import uuid
-from collections.abc import Mapping
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any, ClassVar
 
-from django.db import models, transaction
+from django.db import OperationalError, connection, models, transaction
 from django.db.models import QuerySet
 from django.utils.http import parse_etags
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import mixins, status
 from rest_framework.decorators import action
-from rest_framework.exceptions import UnsupportedMediaType
+from rest_framework.exceptions import ErrorDetail, UnsupportedMediaType, ValidationError
 from rest_framework.permissions import SAFE_METHODS
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -25,6 +25,7 @@ from markets.rest.acting import acting
 from markets.rest.deletion import DeleteImpactSerializer
 from markets.rest.errors import NotFoundResponse, PreconditionFailed
 from markets.rest.history import HistoryMixin
+from markets.rest.pagination import PRECISION, PRECISIONS
 from markets.rest.parameters import parse_uid, refuse_unknown
 from markets.rest.parsers import Utf8JSONParser
 from markets.rest.schema import MSMAutoSchema
@@ -33,6 +34,16 @@ from markets.services import deletion
 IF_MATCH = OpenApiParameter(
     "If-Match", str, OpenApiParameter.HEADER, description="The ETag of the row as you read it; 412 when it changed."
 )
+COUNT_PRECISION = OpenApiParameter(
+    PRECISION,
+    str,
+    OpenApiParameter.HEADER,
+    enum=PRECISIONS,
+    response=[200],
+    description="What `count` is: exact, the planner's estimate, or what a search found before it was cut off.",
+)
+QUERY_CANCELED = "57014"
+LONGEST_SCAN = 5  # seconds: a hundred times what reading a million rows takes, and less than people wait
 UID = OpenApiParameter("uid", uuid.UUID, OpenApiParameter.PATH, description="The row's public identity.")
 
 
@@ -71,6 +82,7 @@ class RegistryViewSet(MSMView, mixins.ListModelMixin, GenericViewSet):
     """Lists and shows rows. `lookup` is by uid; a malformed one names nothing, so it is 404."""
 
     queryset: QuerySet
+    filterset_class: Any = None
     lookup_field = "uid"
     lookup_value_regex = "[^/]+"
 
@@ -86,6 +98,15 @@ class RegistryViewSet(MSMView, mixins.ListModelMixin, GenericViewSet):
         if row is None:
             raise NotFoundResponse(f"There is no {self.row_name} with the uid {text[:60]!r}.")
         return row
+
+    @extend_schema(parameters=[COUNT_PRECISION])
+    def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        filters = getattr(self.filterset_class, "base_filters", {})
+        slow = [name for name in request.query_params if getattr(filters.get(name), "may_scan", False)]
+        if not slow:
+            return super().list(request, *args, **kwargs)
+        with within_seconds(LONGEST_SCAN, parameter=slow[0]):
+            return super().list(request, *args, **kwargs)
 
     @extend_schema(parameters=[UID])
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -160,6 +181,22 @@ class WritableViewSet(HistoryMixin, RegistryViewSet):
         if code == status.HTTP_201_CREATED:
             headers["Location"] = self.reverse_action("detail", args=[shown.uid])
         return Response(self.get_serializer(shown).data, status=code, headers=headers)
+
+
+@contextmanager
+def within_seconds(seconds: float, *, parameter: str) -> Iterator[None]:
+    """A transaction whose statements end after so many seconds; then 400 naming the parameter that made them long."""
+    try:
+        with transaction.atomic():
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT set_config('statement_timeout', %s, true)", [str(round(seconds * 1000))])
+            yield
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) != QUERY_CANCELED:
+            raise
+        remedy = "Filter by an identifier, a type or a category too, or search for the beginning of the word."
+        fault = f"{parameter} reads too many rows; it was stopped after {seconds:g} s. {remedy}"
+        raise ValidationError({parameter: ErrorDetail(fault, code="too_slow")}) from error
 
 
 def etag(row: Any) -> str:

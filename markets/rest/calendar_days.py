@@ -13,7 +13,7 @@ from markets.models import Calendar, CalendarDate, CalendarEvent
 from markets.rest.base import UID, WritableViewSet, etag
 from markets.rest.errors import NotFoundResponse
 from markets.rest.fields import AwareDateTimeField
-from markets.rest.filters import Flag, Ordering, RegistryFilters, SearchFilter, Uid
+from markets.rest.filters import Flag, Ordering, RegistryFilters, SearchFilter, Uid, refuse_reversed
 from markets.rest.parameters import parse_uid
 from markets.rest.serializers import MetadataField, RegistrySerializer
 from markets.services import calendar_dates, calendar_events, history
@@ -49,12 +49,16 @@ class CalendarEventSerializer(RegistrySerializer):
 
 
 class DayFilters(RegistryFilters):
-    """`start_date` and `end_date` bound the list, both included."""
+    """`start` and `end` bound the list, both included."""
+
+    def filter_queryset(self, queryset: QuerySet) -> QuerySet:
+        refuse_reversed(self.form.cleaned_data.get("start"), self.form.cleaned_data.get("end"))
+        return super().filter_queryset(queryset)
 
 
 class CalendarDateFilters(DayFilters):
-    start_date = filters.DateFilter(field_name="local_date", lookup_expr="gte", help_text="First date, included.")
-    end_date = filters.DateFilter(field_name="local_date", lookup_expr="lte", help_text="Last date, included.")
+    start = filters.DateFilter(field_name="local_date", lookup_expr="gte", help_text="First date, included.")
+    end = filters.DateFilter(field_name="local_date", lookup_expr="lte", help_text="Last date, included.")
     local_date = filters.DateFilter()
     is_business_day = Flag()
     is_holiday = Flag()
@@ -72,8 +76,8 @@ class EventTypeFilter(filters.CharFilter):
 
 
 class CalendarEventFilters(DayFilters):
-    start_date = filters.DateFilter(field_name="event_date", lookup_expr="gte", help_text="First date, included.")
-    end_date = filters.DateFilter(field_name="event_date", lookup_expr="lte", help_text="Last date, included.")
+    start = filters.DateFilter(field_name="event_date", lookup_expr="gte", help_text="First date, included.")
+    end = filters.DateFilter(field_name="event_date", lookup_expr="lte", help_text="Last date, included.")
     event_type = EventTypeFilter()
     target_type = filters.CharFilter()
     target_identifier = filters.CharFilter()

@@ -6,16 +6,25 @@ import django_filters as filters
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers, status
 from rest_framework.decorators import action
-from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
 from markets.models import Calendar, CalendarSession
 from markets.rest import parameters
-from markets.rest.base import UID, WritableViewSet
-from markets.rest.filters import PAGING, Ordering, RegistryFilters, SearchFilter, TypeKey, identifier_filters
+from markets.rest.base import COUNT_PRECISION, UID
+from markets.rest.bulk import BulkUpsertViewSet, describe_bulk
+from markets.rest.filters import (
+    Ordering,
+    RegistryFilters,
+    SearchFilter,
+    TypeKey,
+    identifier_filters,
+    refuse_reversed,
+)
+from markets.rest.pagination import PAGING
 from markets.rest.serializers import MetadataField, RegistrySerializer, StrictCharField, StrictSerializer
 from markets.services import calendars
+from markets.services.bulk import BulkOutcome, OnError
 
 
 class CalendarSerializer(RegistrySerializer):
@@ -84,13 +93,16 @@ class CalendarFilters(RegistryFilters):
     ordering = Ordering(fields=["unique_identifier", "display_name", "valid_from", "valid_to", "created_at"])
 
 
-class CalendarViewSet(WritableViewSet):
+@describe_bulk("calendar")
+class CalendarViewSet(BulkUpsertViewSet):
     queryset = Calendar.objects.all()
     serializer_class = CalendarSerializer
+    bulk_row_serializer = CalendarSerializer
     filterset_class = CalendarFilters
     row_name = "calendar"
-    query_parameters = {"sessions": (*PAGING, "start_date", "end_date")}
+    query_parameters = {"bulk_upsert": ("on_error",), "sessions": (*PAGING, "start", "end")}
     action_permissions = {
+        "bulk_upsert": ("markets.add_calendar", "markets.change_calendar"),
         "create_from_pandas_calendar": ("markets.add_calendar", "markets.change_calendar"),
         "refresh_sessions": ("markets.view_calendar", "markets.refresh_calendar"),
     }
@@ -98,14 +110,18 @@ class CalendarViewSet(WritableViewSet):
     def perform_creation(self, values: dict[str, Any]) -> Calendar:
         return calendars.create_calendar(**values)
 
+    def perform_bulk_upsert(self, rows: list[Any], on_error: OnError) -> BulkOutcome:
+        return calendars.bulk_upsert_calendars(rows, on_error=on_error)
+
     def perform_change(self, row: Calendar, values: dict[str, Any]) -> Calendar:
         return calendars.update_calendar(row, **values)
 
     @extend_schema(
         parameters=[
             UID,
-            OpenApiParameter("start_date", str, description="First local date, included: 2026-01-01."),
-            OpenApiParameter("end_date", str, description="Last local date, included."),
+            OpenApiParameter("start", str, description="First local date, included: 2026-01-01."),
+            OpenApiParameter("end", str, description="Last local date, included."),
+            COUNT_PRECISION,
         ],
         responses=SessionSerializer(many=True),
     )
@@ -113,9 +129,8 @@ class CalendarViewSet(WritableViewSet):
     def sessions(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """The sessions, in the order of their dates."""
         rows = CalendarSession.objects.filter(calendar=self.get_object()).order_by("local_date", "session_label")
-        first, last = parameters.day(request, "start_date"), parameters.day(request, "end_date")
-        if first is not None and last is not None and last < first:
-            raise ValidationError({"end_date": f"end_date={last} is before start_date={first}. Swap them."})
+        first, last = parameters.day(request, "start"), parameters.day(request, "end")
+        refuse_reversed(first, last)
         if first is not None:
             rows = rows.filter(local_date__gte=first)
         if last is not None:

@@ -4,8 +4,7 @@ from typing import Any
 
 import django_filters as filters
 from django.db import transaction
-from django.db.models import Count, IntegerField, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from django.db.models import QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -14,10 +13,12 @@ from rest_framework.response import Response
 
 from markets.models import AssetCategory, AssetCategoryMembership
 from markets.rest import parameters
-from markets.rest.base import IF_MATCH, UID, WritableViewSet
+from markets.rest.base import IF_MATCH, UID
+from markets.rest.bulk import BulkUpsertViewSet, describe_bulk
 from markets.rest.filters import Ordering, RegistryFilters, SearchFilter, Uid, identifier_filters
 from markets.rest.serializers import MetadataField, RegistrySerializer, StrictSerializer
 from markets.services import categories
+from markets.services.bulk import BulkOutcome, OnError
 
 MOST_ASSETS = 100_000
 AS_OF = OpenApiParameter(
@@ -52,6 +53,18 @@ class CategorySerializer(RegistrySerializer):
         }
 
 
+class CategoryRowSerializer(RegistrySerializer):
+    """A row of the bulk upsert; members are changed one category at a time."""
+
+    metadata_json = MetadataField()
+    number_of_assets = serializers.IntegerField(read_only=True)
+
+    class Meta:
+        model = AssetCategory
+        fields = [name for name in CategorySerializer.Meta.fields if name != "assets"]
+        extra_kwargs = {"display_name": {"required": False, "help_text": "A new one's is its identifier."}}
+
+
 class CategoryMembersSerializer(StrictSerializer):
     assets = AssetUids(allow_empty=True)
 
@@ -77,34 +90,25 @@ class CategoryFilters(RegistryFilters):
         return queryset.filter(pk__in=memberships.values("category"))
 
 
-class CategoryViewSet(WritableViewSet):
+@describe_bulk("asset_category")
+class CategoryViewSet(BulkUpsertViewSet):
     """A category's members are listed by `GET /api/v1/asset/?categories__uid=<uid>`, at a past time with `&as_of=`."""
 
     queryset = AssetCategory.objects.all()
     serializer_class = CategorySerializer
+    bulk_row_serializer = CategoryRowSerializer
     filterset_class = CategoryFilters
     row_name = "asset category"
-    query_parameters = {"retrieve": ("as_of",)}
+    query_parameters = {"bulk_upsert": ("on_error",), "retrieve": ("as_of",)}
     action_permissions = {
+        "bulk_upsert": ("markets.add_assetcategory", "markets.change_assetcategory"),
         "append_assets": ("markets.change_assetcategory",),
         "remove_assets": ("markets.change_assetcategory",),
     }
 
     def get_queryset(self) -> QuerySet[AssetCategory]:
         instant = parameters.as_of(self.request) if self.action == "retrieve" else None
-        members = (
-            AssetCategoryMembership.objects.filter(category=OuterRef("pk"))
-            .at(instant)
-            .order_by()
-            .values("category")
-            .annotate(number=Count("pk"))
-            .values("number")
-        )
-        return (
-            super()
-            .get_queryset()
-            .annotate(number_of_assets=Coalesce(Subquery(members, output_field=IntegerField()), 0))
-        )
+        return super().get_queryset().annotate(number_of_assets=categories.number_of_members(instant))
 
     @extend_schema(parameters=[UID, AS_OF])
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -112,6 +116,9 @@ class CategoryViewSet(WritableViewSet):
 
     def perform_creation(self, values: dict[str, Any]) -> AssetCategory:
         return categories.create_category(**values)
+
+    def perform_bulk_upsert(self, rows: list[Any], on_error: OnError) -> BulkOutcome:
+        return categories.bulk_upsert_categories(rows, on_error=on_error)
 
     def perform_change(self, row: AssetCategory, values: dict[str, Any]) -> AssetCategory:
         return categories.update_category(row, **values)

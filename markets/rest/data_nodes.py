@@ -14,9 +14,9 @@ from rest_framework.reverse import reverse
 
 from markets.models import NodeRun, NodeUpdate, StorageNode, UpdateStatistic
 from markets.rest import parameters
-from markets.rest.base import RegistryViewSet, body_etag
+from markets.rest.base import COUNT_PRECISION, RegistryViewSet, body_etag
 from markets.rest.errors import NotFoundResponse
-from markets.rest.filters import PAGING, Ordering, RegistryFilters, SearchFilter, TextIn
+from markets.rest.filters import Ordering, RegistryFilters, SearchFilter, TextIn
 from markets.rest.frames import (
     ASSETS,
     FRAME_NAMES,
@@ -28,6 +28,7 @@ from markets.rest.frames import (
     frame_response,
 )
 from markets.rest.jobs import JobSerializer
+from markets.rest.pagination import PAGING
 from markets.rest.serializers import StrictBooleanField, StrictSerializer
 from markets.services import node_runs
 from markets.services.frames_out import FrameLayout, read_parts
@@ -186,7 +187,9 @@ class DataNodeViewSet(RegistryViewSet):
         )
         return frame_response(parts, FrameLayout.of(storage, wanted.columns), wanted.format, name=str(storage))
 
-    @extend_schema(parameters=[IDENTIFIER, ASSETS], responses=StatisticSerializer(many=True), filters=False)
+    @extend_schema(
+        parameters=[IDENTIFIER, ASSETS, COUNT_PRECISION], responses=StatisticSerializer(many=True), filters=False
+    )
     @action(detail=True, methods=["get"])
     def statistics(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """How far each identity of the node's table has come."""
@@ -199,7 +202,7 @@ class DataNodeViewSet(RegistryViewSet):
         context = {"dimensions": storage.index_names[1:]}
         return self.get_paginated_response(StatisticSerializer(page, many=True, context=context).data)
 
-    @extend_schema(parameters=[IDENTIFIER], responses=NodeRunSerializer(many=True), filters=False)
+    @extend_schema(parameters=[IDENTIFIER, COUNT_PRECISION], responses=NodeRunSerializer(many=True), filters=False)
     @action(detail=True, methods=["get"])
     def runs(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """The node's runs, latest first."""

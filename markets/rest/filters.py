@@ -1,6 +1,7 @@
 """Filters of lists: one documented parameter for each indexed field; whatever is unknown or malformed is refused."""
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Any
 
 import django_filters as filters
@@ -13,10 +14,10 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from markets.exceptions import InvalidInput
+from markets.rest.pagination import PAGING
 from markets.rest.parameters import refuse_unknown
 from markets.services.values import clean_as_of, normalise_type_key
 
-PAGING = ("limit", "offset")
 LONGEST_LIST = 500
 
 
@@ -121,15 +122,25 @@ class Flag(filters.Filter):
 
 
 class Ordering(filters.OrderingFilter):
-    """`ordering=field,-other`; rows that tie are ordered by when they were made, so that pages never overlap."""
+    """`ordering=field,-other`. `then` names, for a field, what its index orders ties by; else they go by their id."""
+
+    def __init__(self, *args: Any, then: Mapping[str, str] | None = None, **options: Any) -> None:
+        self.then = then or {}
+        super().__init__(*args, **options)
 
     def filter(self, queryset: QuerySet, value: list[str] | None) -> QuerySet:
         ordered = super().filter(queryset, value)
-        return ordered.order_by(*ordered.query.order_by, "pk") if value else ordered
+        terms = list(ordered.query.order_by)
+        if len(terms) == 1 and terms[0].removeprefix("-") in self.then:
+            sign = "-" if terms[0].startswith("-") else ""
+            return ordered.order_by(*terms, sign + self.then[terms[0].removeprefix("-")])
+        return ordered
 
 
 class SearchFilter(filters.CharFilter):
     """Case-insensitive: the text occurs in any of the fields. `%` and `_` are themselves."""
+
+    may_scan = True
 
     def __init__(self, *fields: str, **options: Any) -> None:
         self.fields = fields
@@ -145,6 +156,15 @@ class SearchFilter(filters.CharFilter):
         return queryset.filter(condition)
 
 
+class Contains(filters.CharFilter):
+    """Case-insensitive substring. No index serves it: it reads the whole table, within the time limit of lists."""
+
+    may_scan = True
+
+    def __init__(self, field_name: str) -> None:
+        super().__init__(field_name=field_name, lookup_expr="icontains", help_text="Substring, in any case.")
+
+
 class RegistryFilters(FilterSet):
     """What every registry list can be filtered by."""
 
@@ -157,7 +177,11 @@ def identifier_filters(field: str = "unique_identifier") -> dict[str, filters.Fi
     return {
         field: filters.CharFilter(field_name=field, help_text="Exact and case-sensitive."),
         f"{field}__in": TextIn(field_name=field),
-        f"{field}__contains": filters.CharFilter(
-            field_name=field, lookup_expr="icontains", help_text="Substring, in any case."
-        ),
+        f"{field}__contains": Contains(field),
     }
+
+
+def refuse_reversed(first: Any, last: Any) -> None:
+    """Raise 400 for a range that ends before it begins."""
+    if first is not None and last is not None and last < first:
+        raise ValidationError({"end": f"end={last} is before start={first}. Swap them."})

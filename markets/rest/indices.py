@@ -8,12 +8,13 @@ from rest_framework.exceptions import ValidationError
 from markets.exceptions import InvalidInput
 from markets.models import Index, IndexType
 from markets.models.indices import CalculationMethod, ValueFormat
-from markets.rest.base import WritableViewSet
+from markets.rest.bulk import BulkUpsertViewSet, describe_bulk
 from markets.rest.fields import AnyCaseChoiceField
 from markets.rest.filters import Ordering, RegistryFilters, SearchFilter, TextIn, identifier_filters
 from markets.rest.index_values import IndexValueActions
 from markets.rest.serializers import MetadataField, RegistrySerializer
 from markets.services import deletion, index_types, indices
+from markets.services.bulk import BulkOutcome, OnError
 
 
 def _key(value: str) -> str:
@@ -52,14 +53,21 @@ class IndexTypeFilters(RegistryFilters):
     ordering = Ordering(fields=["index_type", "display_name", "created_at", "updated_at"])
 
 
-class IndexTypeViewSet(WritableViewSet):
+@describe_bulk("index_type")
+class IndexTypeViewSet(BulkUpsertViewSet):
     queryset = IndexType.objects.all()
     serializer_class = IndexTypeSerializer
+    bulk_row_serializer = IndexTypeSerializer
     filterset_class = IndexTypeFilters
     row_name = "index type"
+    query_parameters = {"bulk_upsert": ("on_error",)}
+    action_permissions = {"bulk_upsert": ("markets.add_indextype", "markets.change_indextype")}
 
     def perform_creation(self, values: dict[str, Any]) -> IndexType:
         return index_types.create_index_type(**values)
+
+    def perform_bulk_upsert(self, rows: list[Any], on_error: OnError) -> BulkOutcome:
+        return index_types.bulk_upsert_index_types(rows, on_error=on_error)
 
     def perform_change(self, row: IndexType, values: dict[str, Any]) -> IndexType:
         return index_types.update_index_type(row, **values)
@@ -100,14 +108,24 @@ class IndexFilters(RegistryFilters):
     )
 
 
-class IndexViewSet(IndexValueActions, WritableViewSet):
+@describe_bulk("index")
+class IndexViewSet(IndexValueActions, BulkUpsertViewSet):
     queryset = Index.objects.all()
     serializer_class = IndexSerializer
+    bulk_row_serializer = IndexSerializer
     filterset_class = IndexFilters
     row_name = "index"
+    query_parameters = {**IndexValueActions.query_parameters, "bulk_upsert": ("on_error",)}
+    action_permissions = {
+        **IndexValueActions.action_permissions,
+        "bulk_upsert": ("markets.add_index", "markets.change_index"),
+    }
 
     def perform_creation(self, values: dict[str, Any]) -> Index:
         return indices.create_index(**values)
+
+    def perform_bulk_upsert(self, rows: list[Any], on_error: OnError) -> BulkOutcome:
+        return indices.bulk_upsert_indices(rows, on_error=on_error)
 
     def perform_change(self, row: Index, values: dict[str, Any]) -> Index:
         return indices.update_index(row, **values)

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from django.db import connection, models
+from django.db.models.expressions import Combinable
 from psycopg import sql
 
 Clean = Callable[[object], Any]
@@ -34,8 +35,8 @@ class Entity:
     """What a bulk upsert must know of a kind of rows. The cleaning functions are those of the single-row services.
 
     `defaults` gives, from the key, what a new row holds where a field is omitted; `required` fields have none.
-    `unpack` brings a row to flat fields. `read_only` names what may be given as it is stored, and its lookup. `checks`
-    run on the staged rows and give (row, field, reason) of those to reject; `after` runs when the rows are merged.
+    `unpack` brings a row to flat fields. `read_only` names what may be given as it is stored, and how it is read.
+    `checks` run on the staged rows and give (row, field, reason) of those to reject; `after` runs when they are merged.
     """
 
     noun: str
@@ -44,7 +45,7 @@ class Entity:
     clean_key: Clean
     clean: Mapping[str, Clean]
     defaults: Mapping[str, Callable[[str], Any]]
-    read_only: Mapping[str, str]
+    read_only: Mapping[str, str | Combinable]
     required: tuple[str, ...] = ()
     extension: Extension | None = None
     unpack: Callable[[Mapping[Any, Any]], Mapping[Any, Any]] | None = None

@@ -10,7 +10,7 @@ from django.utils import timezone as clock
 from psycopg import sql
 
 from markets.exceptions import Conflict, InvalidInput, NotFound
-from markets.models import Calendar, CalendarSession
+from markets.models import Calendar, CalendarDate, CalendarEvent, CalendarSession
 from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
 from markets.services.bulk_stage import STAGE, Entity, Stage, by_name
 from markets.services.calendar_dates import write_market_dates
@@ -175,10 +175,7 @@ def update_calendar(calendar: Calendar, **fields: Any) -> Calendar:
     ):
         outside = rows.exclude(**{f"{column}__range": (first, last)}).values_list(column, flat=True).first()
         if outside is not None:
-            raise Conflict(
-                f"{calendar} has {'an' if noun == 'event' else 'a'} {noun} on {outside}, outside of {first} to {last}. "
-                "Delete it first, or make the calendar anew from its market."
-            )
+            raise Conflict(_day_outside(str(calendar), noun, outside, first, last))
     return _change(calendar, cleaned)
 
 
@@ -303,10 +300,11 @@ def _horizon_reversed(first: dt.date, last: dt.date) -> str:
     return f"valid_to={last} is before valid_from={first}. Swap them."
 
 
-def _session_outside(calendar: str, day: dt.date, first: dt.date, last: dt.date) -> str:
+def _day_outside(calendar: str, noun: str, day: dt.date, first: dt.date, last: dt.date) -> str:
+    article = "an" if noun == "event" else "a"
     return (
-        f"{calendar} has a session on {day}, outside of {first} to {last}. Delete it first, or make the calendar anew "
-        "from its market."
+        f"{calendar} has {article} {noun} on {day}, outside of {first} to {last}. Delete it first, or make the "
+        "calendar anew from its market."
     )
 
 
@@ -352,7 +350,7 @@ def bulk_upsert_calendars(rows: Rows, *, on_error: OnError = "refuse") -> BulkOu
 
 
 def _bad_horizons(stage: Stage) -> Iterator[tuple[int, str, str]]:
-    """Rows whose horizon, given or stored, ends before it begins or leaves a stored session outside.
+    """Rows whose horizon, given or stored, ends before it begins or leaves a stored session, event or date outside.
 
     The stored calendars are locked, in the order of their keys, so that no session is added meanwhile.
     """
@@ -368,16 +366,27 @@ def _bad_horizons(stage: Stage) -> Iterator[tuple[int, str, str]]:
             "WITH wanted AS (SELECT s.position, s.unique_identifier, e.id, "
             "coalesce(s.valid_from, e.valid_from) AS first, coalesce(s.valid_to, e.valid_to) AS last "
             "FROM {} AS s LEFT JOIN {} AS e ON e.unique_identifier = s.unique_identifier) "
-            "SELECT w.*, (SELECT min(c.local_date) FROM {} AS c WHERE c.calendar_id = w.id "
-            "AND c.local_date NOT BETWEEN w.first AND w.last) FROM wanted AS w"
-        ).format(STAGE, table, sql.Identifier(CalendarSession._meta.db_table))
+            "SELECT w.*, o.noun, o.day FROM wanted AS w LEFT JOIN LATERAL (SELECT d.noun, d.day FROM ({}) AS d "
+            "WHERE d.day NOT BETWEEN w.first AND w.last ORDER BY d.noun DESC, d.day LIMIT 1) AS o ON true"
+        ).format(STAGE, table, sql.SQL(" UNION ALL ").join(_days_of_wanted()))
     )
-    for position, identifier, _, first, last, outside in rows:
+    for position, identifier, _, first, last, noun, outside in rows:
         if first is not None and last is not None and last < first:
             yield position, "valid_to", _horizon_reversed(first, last)
         elif outside is not None:
             bound = "valid_from" if outside < first else "valid_to"
-            yield position, bound, _session_outside(identifier, outside, first, last)
+            yield position, bound, _day_outside(identifier, noun, outside, first, last)
+
+
+def _days_of_wanted() -> list[sql.Composable]:
+    """The days of what is stored in the calendar w, of each kind."""
+    kinds = (("session", CalendarSession, "local_date"), ("event", CalendarEvent, "event_date"))
+    return [
+        sql.SQL("SELECT {} AS noun, {} AS day FROM {} WHERE calendar_id = w.id").format(
+            sql.Literal(noun), sql.Identifier(column), sql.Identifier(model._meta.db_table)
+        )
+        for noun, model, column in (*kinds, ("date", CalendarDate, "local_date"))
+    ]
 
 
 CALENDARS = Entity(

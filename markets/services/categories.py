@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Q
+from django.db.models import Count, IntegerField, OuterRef, Q, Subquery
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from markets.exceptions import Conflict, InvalidInput, NotFound, UnknownIdentifiers
@@ -298,6 +299,13 @@ def members_of(category: AssetCategory, *, as_of: dt.datetime | dt.date | str | 
     return list(Asset.objects.filter(pk__in=memberships.values("asset")))
 
 
+def number_of_members(as_of: dt.datetime | None = None) -> Coalesce:
+    """An expression over categories: how many assets belong to each, at the instant or now."""
+    memberships = AssetCategoryMembership.objects.filter(category=OuterRef("pk")).at(as_of).order_by()
+    numbers = memberships.values("category").annotate(number=Count("pk")).values("number")
+    return Coalesce(Subquery(numbers, output_field=IntegerField()), 0)
+
+
 def bulk_upsert_categories(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
     """Many categories at once, by `unique_identifier`; their members stay. See `markets.services.bulk`."""
     return bulk_upsert(CATEGORIES, rows, on_error=on_error)
@@ -310,5 +318,8 @@ CATEGORIES = Entity(
     clean_key=clean_identifier,
     clean=by_name(_cleaned, ("display_name", "description", "metadata_json")),
     defaults={"display_name": lambda key: key},
-    read_only={name: name for name in ("uid", "id", "created_at", "updated_at")},
+    read_only={
+        **{name: name for name in ("uid", "id", "created_at", "updated_at")},
+        "number_of_assets": number_of_members(),
+    },
 )

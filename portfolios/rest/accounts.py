@@ -3,9 +3,12 @@
 from typing import Any
 
 import django_filters as filters
+from django.db.models.functions import Lower
 
+from markets.rest.bulk import BulkUpsertViewSet, describe_bulk
 from markets.rest.filters import Flag, Ordering, RegistryFilters, SearchFilter, Uid, identifier_filters
 from markets.rest.serializers import MetadataField
+from markets.services.bulk import BulkOutcome, OnError
 from portfolios.models import (
     Account,
     AccountAllocationModel,
@@ -39,16 +42,23 @@ class AccountGroupFilters(RegistryFilters):
     ordering = Ordering(fields=["group_name", *STAMPS])
 
 
-class AccountGroupViewSet(ReferringViewSet):
+@describe_bulk("account_group")
+class AccountGroupViewSet(ReferringViewSet, BulkUpsertViewSet):
     """Groups are flat; an account is in one or in none. Deleting a group leaves its accounts without one."""
 
     queryset = AccountGroup.objects.all()
     serializer_class = AccountGroupSerializer
+    bulk_row_serializer = AccountGroupSerializer
     filterset_class = AccountGroupFilters
     row_name = "account group"
+    query_parameters = {"bulk_upsert": ("on_error",)}
+    action_permissions = {"bulk_upsert": ("portfolios.add_accountgroup", "portfolios.change_accountgroup")}
 
     def perform_creation(self, values: dict[str, Any]) -> AccountGroup:
         return accounts.create_group(**values)
+
+    def perform_bulk_upsert(self, rows: list[Any], on_error: OnError) -> BulkOutcome:
+        return accounts.bulk_upsert_groups(rows, on_error=on_error)
 
     def perform_change(self, row: AccountGroup, values: dict[str, Any]) -> AccountGroup:
         return accounts.update_group(row, **values)
@@ -111,16 +121,25 @@ class AllocationModelFilters(RegistryFilters):
     ordering = Ordering(fields=["allocation_model_name", *STAMPS])
 
 
-class AllocationModelViewSet(ReferringViewSet):
+@describe_bulk("account_allocation_model")
+class AllocationModelViewSet(ReferringViewSet, BulkUpsertViewSet):
     """A model serves any number of accounts; it cannot be deleted while a target allocation follows it."""
 
     queryset = AccountAllocationModel.objects.all()
     serializer_class = AllocationModelSerializer
+    bulk_row_serializer = AllocationModelSerializer
     filterset_class = AllocationModelFilters
     row_name = "account allocation model"
+    query_parameters = {"bulk_upsert": ("on_error",)}
+    action_permissions = {
+        "bulk_upsert": ("portfolios.add_accountallocationmodel", "portfolios.change_accountallocationmodel")
+    }
 
     def perform_creation(self, values: dict[str, Any]) -> AccountAllocationModel:
         return accounts.create_allocation_model(**values)
+
+    def perform_bulk_upsert(self, rows: list[Any], on_error: OnError) -> BulkOutcome:
+        return accounts.bulk_upsert_allocation_models(rows, on_error=on_error)
 
     def perform_change(self, row: AccountAllocationModel, values: dict[str, Any]) -> AccountAllocationModel:
         return accounts.update_allocation_model(row, **values)
@@ -189,7 +208,9 @@ class PositionSetFilters(RegistryFilters):
 class PositionSetViewSet(ReferringViewSet):
     """One moment of a target allocation. Its exposures are target positions and are not stored here."""
 
-    queryset = PositionSet.objects.select_related("account_target_allocation")
+    queryset = PositionSet.objects.select_related("account_target_allocation").order_by(
+        "account_target_allocation__unique_identifier", "-position_set_time"
+    )
     serializer_class = PositionSetSerializer
     filterset_class = PositionSetFilters
     row_name = "position set"
@@ -220,7 +241,9 @@ class HoldingsSetFilters(RegistryFilters):
 class HoldingsSetViewSet(ReferringViewSet):
     """One moment of an account."""
 
-    queryset = AccountHoldingsSet.objects.select_related("account")
+    queryset = AccountHoldingsSet.objects.select_related("account").order_by(
+        Lower("account__account_name"), "account__unique_identifier", "-time_index"
+    )
     serializer_class = HoldingsSetSerializer
     filterset_class = HoldingsSetFilters
     row_name = "account holdings set"

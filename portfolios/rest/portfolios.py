@@ -36,6 +36,7 @@ from markets.rest.schema import ErrorResponseSerializer
 from markets.rest.serializers import RegistrySerializer
 from markets.services import deletion
 from markets.services.frames_out import FrameLayout, empty_frame, read_parts
+from markets.services.values import listed
 from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight
 from portfolios.services import portfolios
 
@@ -199,7 +200,7 @@ def _series(
         unknown = [name for name in wanted.columns if name not in layout.names]
         if unknown:
             raise ValidationError(
-                {"columns": f"Unknown column {', '.join(unknown)}. Known: {', '.join(layout.columns)}."}
+                {"columns": f"Unknown column {listed(unknown)}. Known: {listed(layout.columns, 50)}."}
             )
         layout = FrameLayout(
             layout.index_names, {name: layout.columns[name] for name in wanted.columns if name in layout.columns}

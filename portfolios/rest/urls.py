@@ -1,7 +1,6 @@
 """Routes of accounts and portfolios."""
 
-from rest_framework.routers import SimpleRouter
-
+from markets.rest.bulk import RegistryRouter
 from portfolios.rest.accounts import (
     AccountGroupViewSet,
     AccountViewSet,
@@ -13,7 +12,7 @@ from portfolios.rest.accounts import (
 from portfolios.rest.portfolios import PortfolioViewSet
 from portfolios.rest.virtual_funds import VirtualFundViewSet
 
-router = SimpleRouter()
+router = RegistryRouter()
 router.register("portfolio", PortfolioViewSet, basename="portfolio")
 router.register("account", AccountViewSet, basename="account")
 router.register("account-group", AccountGroupViewSet, basename="account-group")

@@ -9,6 +9,9 @@ import uuid
 from typing import Any
 
 from markets.exceptions import InvalidInput
+from markets.models import RegistryRow
+from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
+from markets.services.bulk_stage import Entity, by_name
 from markets.services.values import (
     UNSET,
     Unset,
@@ -49,6 +52,11 @@ def upsert_group(*, group_name: str, **fields: Any) -> Upserted[AccountGroup]:
 
 def update_group(group: AccountGroup, **fields: Any) -> AccountGroup:
     return rows.change(group, _group_fields(**fields))
+
+
+def bulk_upsert_groups(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
+    """Many groups at once, by `group_name`; see `markets.services.bulk`."""
+    return bulk_upsert(GROUPS, rows, on_error=on_error)
 
 
 def _group_fields(
@@ -105,6 +113,11 @@ def upsert_allocation_model(*, allocation_model_name: str, **fields: Any) -> Ups
 
 def update_allocation_model(model: AccountAllocationModel, **fields: Any) -> AccountAllocationModel:
     return rows.change(model, _model_fields(**fields))
+
+
+def bulk_upsert_allocation_models(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
+    """Many models at once, by `allocation_model_name`; see `markets.services.bulk`."""
+    return bulk_upsert(ALLOCATION_MODELS, rows, on_error=on_error)
 
 
 def _model_fields(
@@ -247,3 +260,24 @@ def _cleaned(**fields: Any) -> dict[str, Any]:
         else:
             cleaned[name] = clean_optional_text(value, field=name, longest=255)
     return cleaned
+
+
+def _named_entity(noun: str, model: type[RegistryRow], key: str, description: str) -> Entity:
+    return Entity(
+        noun=noun,
+        model=model,
+        key=key,
+        clean_key=lambda value: _named(key, value)[key],  # type: ignore[arg-type]
+        clean=by_name(_cleaned, (description, "metadata_json")),
+        defaults={},
+        read_only={name: name for name in ("uid", "id", "created_at", "updated_at")},
+    )
+
+
+GROUPS = _named_entity("account group", AccountGroup, "group_name", "group_description")
+ALLOCATION_MODELS = _named_entity(
+    "account allocation model",
+    AccountAllocationModel,
+    "allocation_model_name",
+    "allocation_model_description",
+)

@@ -459,6 +459,22 @@ ROUTES += [
         effect={"markets_indexvalue": -2},
     ),
 ]
+
+
+def _bulk(path: str, model: str, row: dict[str, Any]) -> Route:
+    app, _, label = model.partition(".")
+    return Route("put", path, (f"{app}.add_{label}", f"{app}.change_{label}"), 200, [row])
+
+
+ROUTES += [
+    _bulk("asset-category/", "markets.assetcategory", {"unique_identifier": "bulk", "display_name": "Bulk"}),
+    _bulk("calendar/", "markets.calendar", {**CALENDAR, "unique_identifier": "bulk"}),
+    _bulk("issuer/", "markets.issuer", {"unique_identifier": "bulk", "display_name": "Bulk"}),
+    _bulk("index-type/", "markets.indextype", {"index_type": "bulk", "display_name": "Bulk"}),
+    _bulk("index/", "markets.index", {"unique_identifier": "BULK", "index_type": "equity", "display_name": "Bulk"}),
+    _bulk("account-group/", "portfolios.accountgroup", {"group_name": "Bulk"}),
+    _bulk("account-allocation-model/", "portfolios.accountallocationmodel", {"allocation_model_name": "Bulk"}),
+]
 READS = [route for route in ROUTES if not route.writes]
 LISTS = [route for route in READS if "{" not in route.path]
 WRITES = [route for route in ROUTES if route.writes]

@@ -1,6 +1,7 @@
 """PUT on lists: outcomes, refusals, and what a GET answer is good for."""
 
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from rest_framework.test import APIClient
 
 from markets.models import Asset, AssetType, OpenFigiDetails
 from tests import factories
-from tests.rest.base import ROOT, is_error, stored
+from tests.rest.base import ROOT, ROUTES, World, is_error, stored
 
 
 def put(client: APIClient, path: str, rows: Any, **headers: Any) -> Any:
@@ -73,6 +74,54 @@ def test_every_fault_is_told_and_nothing_is_written(analyst: APIClient) -> None:
         "reason": "unique_identifier='A' stands in row 0 already. Name each asset once.",
     }
     assert list(Asset.objects.values_list("unique_identifier", flat=True)) == ["A"]
+
+
+BULK = sorted({route.path for route in ROUTES if route.method == "put" and "{" not in route.path})
+
+
+@pytest.mark.parametrize("path", BULK)
+def test_what_each_list_answers_is_valid_input_for_it(path: str, world: World, analyst: APIClient) -> None:
+    rows = analyst.get(ROOT + path).json()["results"]
+    assert rows
+    before = stored()
+    response = put(analyst, path, rows)
+    assert response.status_code == 200, response.content
+    assert response.json()["unchanged"] == len(rows)
+    after = stored()
+    assert {name for name in after if after[name] != before[name]} <= {"markets_assettype"}  # registered types
+    fixed = dict.fromkeys(("created_at", "updated_at"), "2026-01-01T00:00:00Z") | {"uid": str(uuid.uuid4())}
+    for name, other in fixed.items():
+        response = put(analyst, path, [{**rows[0], name: other}])
+        assert is_error(response, 400)
+        assert response.json()["errors"][0]["attr"] == f"0.{name}"
+    assert stored() == after
+
+
+@pytest.mark.parametrize("path", BULK)
+def test_each_list_skips_the_wrong_rows_when_asked(path: str, world: World, analyst: APIClient) -> None:
+    (route,) = (route for route in ROUTES if (route.method, route.path) == ("put", path))
+    (row,) = world.body(route.body)
+    rows = [row, {**row, "nonsense": 1}, row]
+    before = stored()
+    assert is_error(put(analyst, path, rows), 400)
+    assert stored() == before
+    body = put(analyst, f"{path}?on_error=skip", rows).json()
+    assert (body["created"], body["rejected"]) == (1, 2)
+    assert [item["outcome"] for item in body["results"]] == ["created", "rejected", "rejected"]
+    assert body["results"][1]["field"] == "nonsense"
+    assert "stands in row 0 already" in body["results"][2]["reason"]
+
+
+@pytest.mark.django_db
+def test_members_are_not_changed_in_bulk(analyst: APIClient) -> None:
+    category = factories.category(factories.asset(), unique_identifier="core")
+    response = put(analyst, "asset-category/", [{"unique_identifier": "core", "assets": []}])
+    assert response.json()["errors"][0]["attr"] == "0.assets"
+    response = put(analyst, "asset-category/", [{"unique_identifier": "core", "number_of_assets": 2}])
+    assert response.json()["errors"][0]["attr"] == "0.number_of_assets"
+    rows = [{"unique_identifier": "core", "number_of_assets": 1, "description": "Why"}]
+    assert put(analyst, "asset-category/", rows).json()["updated"] == 1
+    assert category.assets.count() == 1
 
 
 @pytest.mark.django_db

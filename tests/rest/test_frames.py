@@ -17,7 +17,7 @@ from portfolios.data_nodes.values import PortfolioWeights
 from portfolios.models import PortfolioValue
 from tests import factories
 from tests.rest import nodes
-from tests.rest.base import ROOT, World, body_of
+from tests.rest.base import ROOT, World, body_of, is_error
 
 DATA = "data-node/{identifier}/data/"
 
@@ -72,6 +72,20 @@ def test_csv_is_what_was_written(world: World, viewer: APIClient) -> None:
     assert read["note"].fillna("-").tolist() == expected["note"].fillna("-").tolist()
     assert read.index.get_level_values(0).equals(expected.index.get_level_values(0).as_unit("us"))
     assert read.index.get_level_values(1).tolist() == expected.index.get_level_values(1).tolist()
+
+
+def test_an_unknown_column_is_told_in_the_readers_words(world: World, viewer: APIClient) -> None:
+    # regression: the message named the physical table and repeated all that was sent
+    asked = ",".join(["x" * 500, *(f"c{number}" for number in range(1_000))])
+    path = f"{ROOT}data-node/{world.node.storage.identifier}/data/?columns={asked}"
+    response = viewer.get(path)
+    assert is_error(response, 400)
+    (error,) = response.json()["errors"]
+    assert error["attr"] == "columns"
+    assert error["detail"].startswith(f"{world.node.storage.identifier} has no column 'xxx")
+    assert "… and 981 more" in error["detail"]
+    assert world.node.storage.table_name not in error["detail"]
+    assert len(error["detail"]) < 600
 
 
 def test_json_is_what_was_written(world: World, viewer: APIClient) -> None:

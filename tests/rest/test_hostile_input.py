@@ -69,6 +69,11 @@ HOSTILE_VALUES: list[Any] = [
     ),
     *("'; DROP TABLE markets_asset; --", "../../etc/passwd", "<script>", "%s%s%n", "\u202e\u200b", "Europe/../UTC"),
 ]
+OFTEN_NAMED = {
+    *("unique_identifier", "display_name", "description", "asset_type", "metadata_json", "assets", "calendar_uid"),
+    *("valid_from", "valid_to", "timezone", "commission_fee", "weights_between_rebalances", "valuation_column"),
+    *("is_custom_by_organization", "calendar_type", "source_identifier", "session_label", "update_tree", "uid"),
+}
 
 
 @pytest.mark.parametrize("query", BAD_QUERIES)
@@ -118,11 +123,9 @@ def test_bad_bodies_are_refused_whole(route: Route, world: World, admin: APIClie
 def test_hostile_values_never_break(route: Route, world: World, admin: APIClient) -> None:
     """Each field of each body, one hostile value at a time: 2xx where it is legal, else a 4xx that wrote nothing."""
     body = route.body[0] if isinstance(route.body, list) else route.body
-    fields = set(body or {}) | {
-        *("unique_identifier", "display_name", "description", "asset_type", "metadata_json", "assets", "calendar_uid"),
-        *("valid_from", "valid_to", "timezone", "commission_fee", "weights_between_rebalances", "valuation_column"),
-        *("is_custom_by_organization", "calendar_type", "source_identifier", "session_label", "update_tree", "uid"),
-    }
+    fields = set(body or {})
+    if not isinstance(route.body, list):  # a row of a list is refused by its first unknown field, whatever it holds
+        fields |= OFTEN_NAMED
     for field in sorted(fields):
         for value in HOSTILE_VALUES:
             before = stored()
@@ -159,9 +162,7 @@ def test_bad_frame_requests_are_400(path: str, world: World, admin: APIClient) -
             assert is_error(admin.get(f"{ROOT}{world.fill(path)}?{name}"), 400), name
 
 
-@pytest.mark.parametrize(
-    "query", ["start_date=junk", "end_date=2026-13-01", "start_date=2026-02-01&end_date=2026-01-01", *BAD_PAGES]
-)
+@pytest.mark.parametrize("query", ["start=junk", "end=2026-13-01", "start=2026-02-01&end=2026-01-01", *BAD_PAGES])
 def test_bad_session_requests_are_400(query: str, world: World, admin: APIClient) -> None:
     assert is_error(admin.get(f"{ROOT}{world.fill('calendar/{calendar}/sessions/')}?{query}"), 400)
 

@@ -53,13 +53,30 @@ def _account_rows(count: int) -> None:
         factories.virtual_fund(account=account, account_target_allocation=allocation)
 
 
-# Two of the queries are the session and the user; the count and the page are the rest. A DataNode adds its latest runs.
+def _terms(count: int) -> None:
+    for _ in range(count):
+        factories.currency_spot()
+        factories.bond()
+        factories.future()
+
+
+# Two of the queries are the session and the user; the count and the page are the rest. A DataNode adds its latest runs;
+# a search or a substring the transaction with its time limit (three), a search of assets also what it finds.
 CASES: list[tuple[str, Callable[[int], None], int]] = [
     ("asset/", _assets, 4),
-    ("asset/?search=tick&ordering=-created_at", _assets, 4),
+    ("asset/?search=tick&ordering=-created_at", _assets, 8),
+    ("asset/?unique_identifier__contains=a", _assets, 7),
+    ("asset/?cursor=", _assets, 4),
     ("asset-type/", lambda count: [factories.asset_type() for _ in range(count)] and None, 4),
     ("asset-category/", _categories, 4),
     ("calendar/", lambda count: [factories.calendar(dt.date(2026, 1, 2)) for _ in range(count)] and None, 4),
+    ("issuer/", lambda count: [factories.issuer() for _ in range(count)] and None, 4),
+    ("issuer/?search=i", lambda count: [factories.issuer() for _ in range(count)] and None, 7),
+    ("index/", lambda count: [factories.index() for _ in range(count)] and None, 4),
+    ("index-type/", lambda count: [factories.index_type() for _ in range(count)] and None, 4),
+    ("currency-spot/", _terms, 4),
+    ("bond/", _terms, 4),
+    ("future/", _terms, 4),
     ("data-node/", _nodes, 5),
     ("job/", _jobs, 4),
     ("portfolio/", _portfolios, 4),
@@ -102,7 +119,7 @@ def test_category_detail_and_members(client: APIClient, django_assert_num_querie
         category = factories.category(*(factories.asset() for _ in range(size)))
         with django_assert_num_queries(3):
             assert client.get(f"{ROOT}asset-category/{category.uid}/").json()["number_of_assets"] == size
-        with django_assert_num_queries(4):
+        with django_assert_num_queries(5):
             assert client.get(f"{ROOT}asset/?categories__uid={category.uid}").json()["count"] == size
 
 
@@ -112,6 +129,30 @@ def test_calendar_sessions(client: APIClient, django_assert_num_queries: Any) ->
         calendar = factories.calendar(*days)
         with django_assert_num_queries(5):
             assert client.get(f"{ROOT}calendar/{calendar.uid}/sessions/").json()["count"] == size
+
+
+def test_calendar_dates_and_events(client: APIClient, django_assert_num_queries: Any) -> None:
+    for size in (3, 30):
+        days = [dt.date(2026, 1, 1) + dt.timedelta(days=number) for number in range(size)]
+        calendar = factories.calendar(*days)
+        for day in days:
+            factories.calendar_date(calendar, local_date=day)
+            factories.calendar_event(calendar, event_date=day)
+        for name in ("dates", "events"):
+            with django_assert_num_queries(5):
+                assert client.get(f"{ROOT}calendar/{calendar.uid}/{name}/").json()["count"] == size
+
+
+def test_statistics_and_runs_of_a_node(client: APIClient, django_assert_num_queries: Any) -> None:
+    for size in (3, 30):
+        update = factories.node_update()
+        for _ in range(size):
+            factories.node_run(update)
+            factories.statistic(update.storage, factories.asset())
+        for name, queries in (("statistics", 6), ("runs", 5)):
+            with django_assert_num_queries(queries):
+                path = f"{ROOT}data-node/{update.update_hash}/{name}/"
+                assert client.get(path).json()["count"] == size
 
 
 def test_changing_members_takes_as_many_queries_for_few_as_for_many(

@@ -213,7 +213,10 @@ def test_asset_filters(viewer: APIClient, db: None) -> None:
     assert found("is_custom_by_organization=false") == ["BBG1"]
     assert found("search=aap") == ["BBG1"]
     assert found("search=apple") == ["BBG1"]
-    assert found("search=%25") == ["a%b_c"]
+    assert found("search=APPLE") == found("search=inc%20app") == found("search=us0378331005") == ["BBG1"]
+    assert found("search=A%25B") == ["a%b_c"]
+    assert found("search=%25") == found("search=%25b") == found("search=pple") == []
+    assert found("asset_type=currency_spot&search=a") == ["a%b_c"]
     assert found("search=") == ["BBG1", "a%b_c", "axbyc"]
     assert found("figi=BBG000B9XRY4") == found("ticker=AAPL") == found("isin=US0378331005") == ["BBG1"]
     assert first_error(viewer.get(f"{ROOT}asset/?is_custom_by_organization=maybe"))[1] == "is_custom_by_organization"
@@ -393,7 +396,7 @@ def test_calendar_from_a_market(analyst: APIClient) -> None:
     }
     assert body["calendar"]["timezone"] == "America/New_York"
     assert body["calendar"]["source"] == "pandas_market_calendars"
-    sessions = analyst.get(f"{ROOT}calendar/{body['calendar']['uid']}/sessions/?start_date=2026-01-05").json()
+    sessions = analyst.get(f"{ROOT}calendar/{body['calendar']['uid']}/sessions/?start=2026-01-05").json()
     assert [row["local_date"] for row in sessions["results"]] == [f"2026-01-0{day}" for day in (5, 6, 7, 8, 9)]
     assert sessions["results"][0]["opens_at"] == "2026-01-05T14:30:00Z"
     assert sessions["results"][0]["closes_at"] == "2026-01-05T21:00:00Z"

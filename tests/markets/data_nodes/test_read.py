@@ -189,7 +189,7 @@ def test_columns(node):
 def test_wrong_filters(node, options, message):
     with pytest.raises(InvalidInput) as caught:
         node.get_df_between_dates(**options)
-    assert str(caught.value) == message.replace("TABLE", f"dn_{node.storage_hash}")
+    assert str(caught.value) == message.replace("TABLE", node.storage_hash)
 
 
 # --- other shapes ----------------------------------------------------------------------------------------------------

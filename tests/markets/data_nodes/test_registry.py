@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field
 from markets.data_nodes import registry
 from markets.data_nodes.configuration import build_node, encode_node
 from markets.data_nodes.node import DataNode
+from markets.data_nodes.registration import ensure_update
 from markets.exceptions import InvalidInput, UnknownNodeClass
 from markets.models import Asset, NodeUpdate
 from markets.services import node_runs
@@ -164,6 +165,18 @@ def test_arguments_that_cannot_be_stored():
         Anything(object()).update_hash  # noqa: B018
     with pytest.raises(InvalidInput, match=r"^value holds text with a NUL character, which cannot be stored\.$"):
         encode_node(Anything("a\x00"))
+
+
+@pytest.mark.parametrize(
+    "value",
+    [Window(label="a\x00"), {"a\x00": 1}, [{"a": ("b\x00",)}], Path("a\x00"), "\ud800"],
+)
+def test_text_that_cannot_be_stored_is_found_wherever_it_stands(value, db):
+    # regression: a NUL in a field of a model was a DataError of the database
+    node = Anything(value)
+    with pytest.raises(InvalidInput, match=r"^value holds text with a (NUL character|lone surrogate), which cannot"):
+        ensure_update(node)
+    assert not NodeUpdate.objects.exists()
 
 
 def test_a_class_that_is_not_registered():
