@@ -8,6 +8,7 @@ from markets.models.calendars import Calendar, CalendarSession
 from markets.models.categories import AssetCategory, AssetCategoryMembership, holds_at
 from markets.models.data_nodes import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
 from markets.models.details import Bond, CurrencySpot, Future
+from markets.models.imports import EmptyCells, ImportChunk, ImportRow, ImportRun, ImportStatus, RowOutcome
 from markets.models.indices import Index, IndexType
 from markets.models.issuers import Issuer
 from markets.models.jobs import Job, JobMessage, JobStatus
@@ -24,7 +25,12 @@ __all__ = [
     "CalendarEvent",
     "CalendarSession",
     "CurrencySpot",
+    "EmptyCells",
     "Future",
+    "ImportChunk",
+    "ImportRow",
+    "ImportRun",
+    "ImportStatus",
     "Index",
     "IndexType",
     "Issuer",
@@ -35,6 +41,7 @@ __all__ = [
     "NodeUpdate",
     "OpenFigiDetails",
     "RegistryRow",
+    "RowOutcome",
     "RunStatus",
     "StorageNode",
     "UpdateStatistic",
