@@ -212,6 +212,9 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "RunStatusEnum": "markets.models.RunStatus.choices",
         "JobStatusEnum": "markets.models.JobStatus.choices",
+        "ImportStatusEnum": "markets.models.ImportStatus.choices",
+        "ImportOutcomeEnum": "markets.models.ImportOutcome.choices",
+        "OutcomeEnum": "markets.services.bulk.OUTCOMES",
     },
 }
 

@@ -8,7 +8,7 @@ from markets.models.calendars import Calendar, CalendarSession
 from markets.models.categories import AssetCategory, AssetCategoryMembership, holds_at
 from markets.models.data_nodes import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
 from markets.models.details import Bond, CurrencySpot, Future
-from markets.models.imports import EmptyCells, ImportChunk, ImportRow, ImportRun, ImportStatus, RowOutcome
+from markets.models.imports import EmptyCells, ImportChunk, ImportOutcome, ImportRow, ImportRun, ImportStatus
 from markets.models.indices import Index, IndexType
 from markets.models.issuers import Issuer
 from markets.models.jobs import Job, JobMessage, JobStatus
@@ -28,6 +28,7 @@ __all__ = [
     "EmptyCells",
     "Future",
     "ImportChunk",
+    "ImportOutcome",
     "ImportRow",
     "ImportRun",
     "ImportStatus",
@@ -41,7 +42,6 @@ __all__ = [
     "NodeUpdate",
     "OpenFigiDetails",
     "RegistryRow",
-    "RowOutcome",
     "RunStatus",
     "StorageNode",
     "UpdateStatistic",

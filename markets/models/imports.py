@@ -18,7 +18,7 @@ class ImportStatus(models.TextChoices):
     FAILED = "failed", "Not readable"
 
 
-class RowOutcome(models.TextChoices):
+class ImportOutcome(models.TextChoices):
     CREATE = "create", "Create"
     UPDATE = "update", "Update"
     SAME = "same", "Same"
@@ -123,7 +123,7 @@ class ImportRow(models.Model):
     run = models.ForeignKey(ImportRun, on_delete=models.CASCADE, related_name="rows")
     row = models.IntegerField()
     key = models.CharField(max_length=255, db_collation="C", null=True, blank=True)
-    outcome = models.CharField(max_length=8, choices=RowOutcome)
+    outcome = models.CharField(max_length=8, choices=ImportOutcome)
     changes = models.JSONField(null=True, blank=True)
     faults = models.JSONField(null=True, blank=True)
     cells = models.JSONField(null=True, blank=True)
@@ -137,7 +137,9 @@ class ImportRow(models.Model):
         verbose_name = "row of an import"
         verbose_name_plural = "rows of imports"
         constraints = [
-            models.CheckConstraint(condition=Q(outcome__in=RowOutcome.values), name="markets_importrow_outcome_known"),
+            models.CheckConstraint(
+                condition=Q(outcome__in=ImportOutcome.values), name="markets_importrow_outcome_known"
+            ),
             models.CheckConstraint(
                 condition=Q(outcome__in=["create", "update"], changes__isnull=False, key__isnull=False)
                 | Q(outcome="same", key__isnull=False)

@@ -12,12 +12,15 @@ from markets.services.imports.rows import FILTERS, KEPT, errors_file, errors_nam
 from markets.services.imports.runs import (
     change_mapping,
     discard,
+    error_of,
+    guessed_identifier,
     is_busy,
     job_of,
     request_apply,
     request_undo,
     standing,
     tidy_imports,
+    unknown_columns,
     upload_import,
 )
 from markets.services.imports.work import carry_out
@@ -32,8 +35,10 @@ __all__ = [
     "change_mapping",
     "check_size",
     "discard",
+    "error_of",
     "errors_file",
     "errors_name",
+    "guessed_identifier",
     "identifier_choices",
     "is_busy",
     "job_of",
@@ -46,5 +51,6 @@ __all__ = [
     "standing",
     "suggestion",
     "tidy_imports",
+    "unknown_columns",
     "upload_import",
 ]

@@ -8,7 +8,7 @@ from django.utils import timezone
 from psycopg import sql
 
 from markets.exceptions import Conflict
-from markets.models import ImportRun, ImportStatus, RowOutcome
+from markets.models import ImportOutcome, ImportRun, ImportStatus
 from markets.services.imports import marks
 from markets.services.imports.files import drop_file
 from markets.services.imports.kinds import ImportKind, kind_of
@@ -53,7 +53,7 @@ def _apply(run: ImportRun, progress: JobProgress) -> dict[str, int]:
     lock_targets(run, stage)
     refuse_changed(run, stage, kind)
     done = created = updated = 0
-    for rows in slices(run, [RowOutcome.CREATE, RowOutcome.UPDATE]):
+    for rows in slices(run, [ImportOutcome.CREATE, ImportOutcome.UPDATE]):
         stage = ImportStage(kind.entity)
         stage.create()
         stage.fill(rows, IN_FILE)
@@ -120,7 +120,7 @@ def refuse_changed(run: ImportRun, stage: ImportStage, kind: ImportKind) -> None
     )
 
 
-def slices(run: ImportRun, outcomes: list[RowOutcome]) -> Iterator[sql.Composable]:
+def slices(run: ImportRun, outcomes: list[ImportOutcome]) -> Iterator[sql.Composable]:
     """Queries of (row, key, target, changes), each of some rows of the import, in the order of their keys."""
     rows = run.rows.filter(outcome__in=outcomes)
     keys = rows.order_by("key").values_list("key", flat=True)
@@ -143,7 +143,7 @@ def slices(run: ImportRun, outcomes: list[RowOutcome]) -> Iterator[sql.Composabl
 
 
 def _late_conflicts(run: ImportRun) -> int:
-    return run.rows.filter(outcome=RowOutcome.CONFLICT).count() - run.counts.get("conflict", 0)
+    return run.rows.filter(outcome=ImportOutcome.CONFLICT).count() - run.counts.get("conflict", 0)
 
 
 def _state(error: Any) -> str:

@@ -12,7 +12,7 @@ from markets.engine.import_cells import read_cell, shown_cell
 from markets.engine.import_files import Record, open_import_file
 from markets.engine.text import storable_text
 from markets.exceptions import InvalidInput, Rejection, clipped
-from markets.models import EmptyCells, ImportRun, ImportStatus, RowOutcome
+from markets.models import EmptyCells, ImportOutcome, ImportRun, ImportStatus
 from markets.models.base import new_uid
 from markets.services.bulk import ROWS_IN_CHUNK
 from markets.services.bulk_clean import Chunk, clean_columns, clean_keys
@@ -54,14 +54,14 @@ def counts_of(run: ImportRun) -> dict[str, int]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT outcome, count(*) FROM markets_importrow WHERE run_id = %s GROUP BY outcome", [run.pk])
         found = dict(cursor.fetchall())
-    counts = {str(outcome): found.get(outcome, 0) for outcome in RowOutcome.values}
+    counts = {str(outcome): found.get(outcome, 0) for outcome in ImportOutcome.values}
     return {"rows": sum(counts.values()), **counts}
 
 
 def keep_cells(run: ImportRun) -> None:
     """Keep the original cells of the refused rows that have none yet, from a second look at the file."""
     missing = set(
-        run.rows.filter(outcome__in=[RowOutcome.CONFLICT, RowOutcome.ERROR], cells__isnull=True).values_list(
+        run.rows.filter(outcome__in=[ImportOutcome.CONFLICT, ImportOutcome.ERROR], cells__isnull=True).values_list(
             "row", flat=True
         )
     )
@@ -116,7 +116,7 @@ class _Preview:
         )
         shown_keys = dict(zip(positions, keys, strict=True))
         cells = {record.number: record.cells for record in records if record.number in wrong}
-        self._write_refused(RowOutcome.ERROR, _by_row(faults), cells, shown_keys)
+        self._write_refused(ImportOutcome.ERROR, _by_row(faults), cells, shown_keys)
         self.read += len(records)
         self.progress.report_beside(self.read, None, f"{self.read:,} rows read")
 
@@ -134,7 +134,7 @@ class _Preview:
         for check in self.entity.checks:
             for row, name, reason in check(self.stage):
                 refused.setdefault(row, []).append(_fault(name, reason))
-        for outcome, faults in ((RowOutcome.ERROR, missing), (RowOutcome.CONFLICT, refused)):
+        for outcome, faults in ((ImportOutcome.ERROR, missing), (ImportOutcome.CONFLICT, refused)):
             self._write_staged(outcome, faults)
         self.stage.remove([*missing, *refused])
         self.stage.classify(self.run)
@@ -150,8 +150,8 @@ class _Preview:
                 differing |= {row: [_fault(fields[0], told)] for row in rows}
             else:
                 same |= {row: [_fault(None, f"Row {rows[0]:,} says the same.")] for row in rows[1:]}
-        self._write_staged(RowOutcome.SAME, same)
-        self._write_staged(RowOutcome.CONFLICT, differing)
+        self._write_staged(ImportOutcome.SAME, same)
+        self._write_staged(ImportOutcome.CONFLICT, differing)
         self.stage.remove([*same, *differing])
 
     def _column(
@@ -175,14 +175,14 @@ class _Preview:
             return Rejection(fault.row, fault.field, f"{clipped(column)} is empty. It names the {self.entity.noun}.")
         return fault
 
-    def _write_staged(self, outcome: RowOutcome, faults: dict[int, list[dict[str, Any]]]) -> None:
+    def _write_staged(self, outcome: ImportOutcome, faults: dict[int, list[dict[str, Any]]]) -> None:
         """Write rows that are staged with another outcome than the stage would tell."""
         keys = self.stage.keys_of(list(faults))
         self._copy((row, keys[row], str(outcome), told, None) for row, told in sorted(faults.items()))
 
     def _write_refused(
         self,
-        outcome: RowOutcome,
+        outcome: ImportOutcome,
         faults: dict[int, list[dict[str, Any]]],
         cells: dict[int, Sequence[object]],
         keys: dict[int, str | None],

@@ -8,10 +8,10 @@ from typing import Any
 from django.db.models import Q, QuerySet
 
 from markets.engine.import_cells import harmless_cell
-from markets.models import ImportRow, ImportRun, ImportStatus, RowOutcome
+from markets.models import ImportOutcome, ImportRow, ImportRun, ImportStatus
 
 KEPT = "kept"
-FILTERS = (*RowOutcome.values, KEPT)
+FILTERS = (*ImportOutcome.values, KEPT)
 ROWS_IN_PART = 2_000
 
 
@@ -29,9 +29,9 @@ def rows_of(run: ImportRun, *, outcome: str | None = None, key: str | None = Non
 
 def result_of(run: ImportRun, row: ImportRow) -> str | None:
     """What became of the row: created, updated, deleted, restored, kept; None when it wrote nothing."""
-    if row.outcome not in (RowOutcome.CREATE, RowOutcome.UPDATE):
+    if row.outcome not in (ImportOutcome.CREATE, ImportOutcome.UPDATE):
         return None
-    made = row.outcome == RowOutcome.CREATE
+    made = row.outcome == ImportOutcome.CREATE
     if run.status in (ImportStatus.APPLIED, ImportStatus.UNDOING):
         return "created" if made else "updated"
     if run.status == ImportStatus.UNDONE:
@@ -41,7 +41,7 @@ def result_of(run: ImportRun, row: ImportRow) -> str | None:
 
 def refused_rows(run: ImportRun) -> QuerySet[ImportRow]:
     """Rows with an error or a conflict, and those that undoing kept."""
-    return run.rows.filter(Q(outcome__in=[RowOutcome.CONFLICT, RowOutcome.ERROR]) | Q(kept__isnull=False))
+    return run.rows.filter(Q(outcome__in=[ImportOutcome.CONFLICT, ImportOutcome.ERROR]) | Q(kept__isnull=False))
 
 
 def errors_file(run: ImportRun) -> Iterator[bytes]:

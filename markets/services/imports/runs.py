@@ -295,6 +295,23 @@ def step_failed(run: ImportRun, job: Job, error: str) -> None:
     )
 
 
+def error_of(run: ImportRun) -> str:
+    """Why its last step came to nothing, empty when it did not."""
+    if run.error or standing(run) == run.status or run.job is None:
+        return run.error
+    return run.job.error
+
+
+def guessed_identifier(run: ImportRun) -> bool:
+    """Whether the rows are named by another column than that of the natural key."""
+    return bool(run.identifier_column) and kind_of(run.entity).key not in run.mapping.values()
+
+
+def unknown_columns(run: ImportRun) -> list[str]:
+    """The columns of the file that fill no field."""
+    return [column for column in run.columns if column not in run.mapping and column != run.identifier_column]
+
+
 def job_of(run: ImportRun) -> Job | None:
     """The job that is being waited for, None when nothing is under way."""
     return run.job if run.job is not None and run.job.status in (JobStatus.QUEUED, JobStatus.RUNNING) else None

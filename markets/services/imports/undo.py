@@ -5,7 +5,7 @@ from django.utils import timezone
 from psycopg import sql
 
 from markets.exceptions import Conflict
-from markets.models import ImportRun, ImportStatus, RowOutcome
+from markets.models import ImportOutcome, ImportRun, ImportStatus
 from markets.services import deletion
 from markets.services.imports import marks
 from markets.services.imports.apply import lock_targets, slices
@@ -33,11 +33,11 @@ def _undo(run: ImportRun, progress: JobProgress, *, force: bool) -> dict[str, in
     lock_targets(run, ImportStage(kind.entity))
     kept: dict[int, str] = {}
     done = restored = deleted = 0
-    for rows in slices(run, [RowOutcome.UPDATE]):
+    for rows in slices(run, [ImportOutcome.UPDATE]):
         restored += _restore(run, kind, rows, kept)
         progress.report_beside(restored, total, f"{restored:,} {kind.plural} put back")
     done = restored
-    for rows in slices(run, [RowOutcome.CREATE]):
+    for rows in slices(run, [ImportOutcome.CREATE]):
         deleted += _delete(run, kind, rows, kept, force=force)
         progress.report_beside(done + deleted, total, f"{deleted:,} {kind.plural} deleted")
     marks.keep(run, kept)
