@@ -277,6 +277,11 @@ UNFOLD = {
                         "link": reverse_lazy("admin:markets_assetcategory_changelist"),
                     },
                     {
+                        "title": "Imports",
+                        "icon": "upload_file",
+                        "link": reverse_lazy("admin:markets_importrun_changelist"),
+                    },
+                    {
                         "title": "Calendars",
                         "icon": "calendar_month",
                         "link": reverse_lazy("admin:markets_calendar_changelist"),

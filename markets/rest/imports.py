@@ -254,7 +254,11 @@ class ImportViewSet(RegistryViewSet):
     )
     def errors(self, request: Request, *args: Any, **kwargs: Any) -> StreamingHttpResponse:
         """The refused rows as CSV: row, outcome, field, reason, and the original cells."""
-        return errors_response(self.get_object())
+        run = self.get_object()
+        response = StreamingHttpResponse(imports.errors_file(run), content_type="text/csv; charset=utf-8")
+        response.headers["Content-Disposition"] = f'attachment; filename="{imports.errors_name(run)}"'
+        response.headers["X-Accel-Buffering"] = "no"
+        return response
 
     def _body(self, serializer_class: Any) -> dict[str, Any]:
         serializer = serializer_class(data=self.request.data)
@@ -267,14 +271,6 @@ class ImportViewSet(RegistryViewSet):
         if code == status.HTTP_201_CREATED:
             headers["Location"] = self.reverse_action("detail", args=[shown.uid])
         return Response(self.get_serializer(shown).data, status=code, headers=headers)
-
-
-def errors_response(run: ImportRun) -> StreamingHttpResponse:
-    response = StreamingHttpResponse(imports.errors_file(run), content_type="text/csv; charset=utf-8")
-    name = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in imports.errors_name(run))
-    response.headers["Content-Disposition"] = f'attachment; filename="{name[:100]}.csv"'
-    response.headers["X-Accel-Buffering"] = "no"
-    return response
 
 
 def _form(request: Request) -> tuple[Any, dict[str, Any]]:

@@ -58,7 +58,7 @@ TABLES = (
 
 @dataclass(frozen=True)
 class Route:
-    """A way in: `path` is filled from the world; `body`, or `file` in a form, makes a valid body; `needs` permissions."""
+    """A way in: `path` is filled from the world; `body`, or `file` in a form, makes a valid body; it `needs` these."""
 
     method: str
     path: str

@@ -57,8 +57,10 @@ def errors_file(run: ImportRun) -> Iterator[bytes]:
 
 
 def errors_name(run: ImportRun) -> str:
+    """A file name of plain letters and digits, that any header can hold."""
     stem = run.file_name.rpartition(".")[0] or run.file_name
-    return f"{stem}-errors"
+    plain = "".join(letter if letter.isascii() and letter.isalnum() else "_" for letter in stem)
+    return f"{plain[:100]}_errors.csv"
 
 
 def _error_lines(run: ImportRun, row: ImportRow) -> Iterator[list[Any]]:
