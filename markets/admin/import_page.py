@@ -1,10 +1,12 @@
 """What the page of one import shows: the preview row by row, how the file is read, and what may be done next."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.http import HttpRequest
+from django.template.defaultfilters import filesizeformat
 from django.urls import reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
@@ -14,6 +16,7 @@ from markets.admin.formatting import NOTHING, badge, counted, lines, link, utc
 from markets.admin.tables import Column, Fact, Pages, Table
 from markets.models import Asset, EmptyCells, ImportOutcome, ImportRow, ImportRun, ImportStatus
 from markets.services import imports
+from markets.services.imports.kinds import ImportField
 
 TONES = {"create": "good", "update": "info", "same": "plain", "conflict": "wait", "error": "bad", "kept": "wait"}
 STATUS_TONES = {"applied": "good", "failed": "bad", "applying": "busy", "undoing": "busy", "previewed": "info"}
@@ -183,10 +186,10 @@ def _identifiers(run: ImportRun) -> list[tuple[str, str, bool]]:
 
 
 def _facts(run: ImportRun) -> list[Fact]:
-    read_as = ", ".join(f"{column} → {field}" for column, field in run.mapping.items())
+    read_as = ", ".join(f"{column} → {run.mapping[column]}" for column in run.columns if column in run.mapping)
     facts = [
         Fact("Status", status_of(run)),
-        Fact("File", f"{run.file_name} ({run.file_format.upper()}, {run.file_size / 1024:,.0f} KiB)"),
+        Fact("File", f"{run.file_name} ({run.file_format.upper()}, {filesizeformat(run.file_size)})"),
         Fact("Rows", f"{run.counts['rows']:,}" if run.counts else NOTHING),
         Fact("Uploaded", f"{utc(run.created_at)} by {run.uploaded_by or 'a command'}"),
         Fact("Each asset is named by", run.identifier_column or NOTHING),
@@ -232,20 +235,34 @@ def _row(run: ImportRun, row: ImportRow, assets: dict[str, int]) -> tuple[Any, .
         key = link(reverse("admin:markets_asset_change", args=(assets[row.key],)), row.key)
     result = imports.result_of(run, row)
     outcome = badge(result or row.outcome, TONES["kept"] if row.kept else TONES[row.outcome])
-    return f"{row.row:,}", key, outcome, _told_of(row)
+    return f"{row.row:,}", key, outcome, _told_of(row, imports.kind_of(run.entity).fields)
 
 
-def _told_of(row: ImportRow) -> SafeString:
+def _told_of(row: ImportRow, fields: Sequence[ImportField]) -> SafeString:
     parts: list[Any] = [row.kept] if row.kept else []
-    parts += [
-        format_html("<strong>{}</strong> {}", fault["field"], fault["reason"]) if fault["field"] else fault["reason"]
-        for fault in row.faults or []
-    ]
-    parts += [_change(name, *pair) for name, pair in (row.changes or {}).items()]
+    parts += [_fault(**fault) for fault in row.faults or []]
+    changes = row.changes or {}
+    order = [field.name for field in fields if field.name in changes]
+    shown = [_change(name, *changes[name]) for name in order if not _is_usual(row, name, changes[name])]
+    if shown and row.outcome == ImportOutcome.CREATE:
+        parts.append(format_html_join("", '<span class="msm-pair">{}</span>', ((item,) for item in shown)))
+    else:
+        parts += shown
     if row.cells and row.outcome != ImportOutcome.SAME:
         shown = format_html_join(" · ", "{}", ((_value(cell),) for cell in row.cells[:8] if cell))
         parts.append(format_html('<span class="msm-quiet">{}</span>', shown))
     return lines(parts)
+
+
+def _fault(field: str | None, reason: str) -> str:
+    if not field or reason.startswith(field):
+        return reason
+    return format_html("<strong>{}</strong> {}", field, reason)
+
+
+def _is_usual(row: ImportRow, name: str, pair: list[Any]) -> bool:
+    """Whether a new row has what every new row has unless the file says otherwise."""
+    return row.outcome == ImportOutcome.CREATE and name == "is_custom_by_organization" and pair[1] is True
 
 
 def _change(name: str, stored: Any, given: Any) -> SafeString:

@@ -73,7 +73,10 @@ def _plain_text(value: object) -> str:
     if isinstance(value, int | float | Decimal) and not isinstance(value, bool):
         if isinstance(value, float) and value.is_integer() and abs(value) < 2**53:
             return str(int(value))
-        return str(value)
+        try:
+            return str(value)
+        except ValueError:  # an integer of thousands of digits
+            pass
     raise ValueError(_lost(value))
 
 
