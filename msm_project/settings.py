@@ -23,6 +23,7 @@ DEBUG = environment.read_bool("DEBUG", False)
 ALLOWED_HOSTS = environment.read_list("ALLOWED_HOSTS", ["localhost", "127.0.0.1", "[::1]"])
 CSRF_TRUSTED_ORIGINS = environment.read_list("CSRF_TRUSTED_ORIGINS")
 PORT = environment.read_int("MSM_PORT", 8000, minimum=1, maximum=65535)
+IMPORT_MAX_BYTES = environment.read_int("MSM_IMPORT_MAX_MIB", 200, minimum=1, maximum=4096) * 2**20
 NODE_MODULES = environment.read_list("MSM_NODE_MODULES")
 
 INSTALLED_APPS = [
@@ -125,6 +126,7 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 6 * 3600}
 CELERY_BEAT_SCHEDULE = {
     "recover interrupted jobs": {"task": "markets.recover_interrupted_jobs", "schedule": 60.0},
+    "tidy imports that nobody applied": {"task": "markets.tidy_imports", "schedule": 24 * 3600.0},
 }
 
 # --- people ----------------------------------------------------------------------------------------------------------
@@ -212,6 +214,9 @@ SPECTACULAR_SETTINGS = {
     "ENUM_NAME_OVERRIDES": {
         "RunStatusEnum": "markets.models.RunStatus.choices",
         "JobStatusEnum": "markets.models.JobStatus.choices",
+        "ImportStatusEnum": "markets.models.ImportStatus.choices",
+        "ImportOutcomeEnum": "markets.models.ImportOutcome.choices",
+        "OutcomeEnum": "markets.services.bulk.OUTCOMES",
     },
 }
 
@@ -272,6 +277,11 @@ UNFOLD = {
                         "title": "Categories",
                         "icon": "folder",
                         "link": reverse_lazy("admin:markets_assetcategory_changelist"),
+                    },
+                    {
+                        "title": "Imports",
+                        "icon": "upload_file",
+                        "link": reverse_lazy("admin:markets_importrun_changelist"),
                     },
                     {
                         "title": "Calendars",

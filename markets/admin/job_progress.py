@@ -74,6 +74,9 @@ def _warning(job: Job, now: dt.datetime) -> str:
 def _result(job: Job) -> str:
     if job.status == JobStatus.FAILED:
         return "The run failed. Nothing of the failed step was written."
+    if job.kind.endswith("_import"):
+        told = ", ".join(f"{number:,} {name}" for name, number in job.counters.items() if number)
+        return f"Done: {told}." if told else "Done."
     if "rows_written" in job.counters:
         rows, nodes = job.counters["rows_written"], job.counters.get("nodes", 1)
         written = f"{counted(rows, 'row')} written" if rows else "nothing new to write"

@@ -10,6 +10,7 @@ from markets.models.changes import Change, Operation
 from markets.models.data_nodes import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
 from markets.models.details import Bond, CurrencySpot, Future
 from markets.models.index_values import IndexValue
+from markets.models.imports import EmptyCells, ImportChunk, ImportOutcome, ImportRow, ImportRun, ImportStatus
 from markets.models.indices import Index, IndexType
 from markets.models.issuers import Issuer
 from markets.models.jobs import Job, JobMessage, JobStatus
@@ -27,7 +28,13 @@ __all__ = [
     "CalendarSession",
     "Change",
     "CurrencySpot",
+    "EmptyCells",
     "Future",
+    "ImportChunk",
+    "ImportOutcome",
+    "ImportRow",
+    "ImportRun",
+    "ImportStatus",
     "Index",
     "IndexType",
     "IndexValue",

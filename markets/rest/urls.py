@@ -8,6 +8,7 @@ from markets.rest.calendars import CalendarViewSet
 from markets.rest.categories import CategoryViewSet
 from markets.rest.data_nodes import DataNodeViewSet
 from markets.rest.details import BondViewSet, CurrencySpotViewSet, FutureViewSet
+from markets.rest.imports import ImportViewSet
 from markets.rest.indices import IndexTypeViewSet, IndexViewSet
 from markets.rest.issuers import IssuerViewSet
 from markets.rest.jobs import JobViewSet
@@ -19,6 +20,7 @@ router.register("asset-category", CategoryViewSet, basename="asset-category")
 router.register("calendar", CalendarViewSet, basename="calendar")
 router.register("data-node", DataNodeViewSet, basename="data-node")
 router.register("job", JobViewSet, basename="job")
+router.register("import", ImportViewSet, basename="import")
 router.register("issuer", IssuerViewSet, basename="issuer")
 router.register("index", IndexViewSet, basename="index")
 router.register("index-type", IndexTypeViewSet, basename="index-type")

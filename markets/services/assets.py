@@ -16,7 +16,7 @@ from markets.services.asset_types import register_asset_type, register_asset_typ
 from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
 from markets.services.bulk_stage import STAGE, Entity, Extension, Stage, by_name
 from markets.services.stored import insert_or_lock, locked
-from markets.services.type_changes import refuse_type_change
+from markets.services.type_changes import refuse_type_change, staged_type_changes
 from markets.services.values import (
     UNSET,
     Unset,
@@ -312,6 +312,6 @@ ASSETS = Entity(
     },
     extension=Extension(OpenFigiDetails, "asset", by_name(lambda **fields: _clean_details(fields), DETAIL_FIELDS)),
     unpack=_flat,
-    checks=(_figis_taken,),
+    checks=(_figis_taken, staged_type_changes),
     after=_register_staged_types,
 )

@@ -18,7 +18,8 @@ from django.utils import timezone
 from markets.engine.text import storable_text
 from markets.exceptions import Conflict, InvalidInput, RejectedRows, Rejection
 from markets.models.base import new_uid
-from markets.services.bulk_stage import Clean, Entity, Stage
+from markets.services.bulk_clean import Chunk, clean_columns, clean_keys
+from markets.services.bulk_stage import Entity, Stage
 from markets.services.values import UNSET, as_uid, cannot_be_changed, listed
 
 OnError: TypeAlias = Literal["refuse", "skip"]
@@ -111,12 +112,9 @@ def bulk_upsert(entity: Entity, rows: Rows, *, on_error: OnError = "refuse") -> 
 
 
 @dataclass
-class _Chunk:
-    """Rows by column: `columns` has UNSET where a row omits a field, and lists of one length."""
+class _Chunk(Chunk):
+    """A part of the input, from position `first` to before `last`, with what could not be read as rows."""
 
-    positions: range | list[int]
-    keys: list[Any]
-    columns: dict[str, list[Any]]
     read_only: dict[int, dict[str, Any]]
     faults: list[Rejection]
     first: int
@@ -136,39 +134,22 @@ class _Call:
         """Clean a chunk and stage the rows that are sound."""
         self.outcome._codes.extend([_UNCHANGED] * (chunk.last - chunk.first))
         self.outcome._keys.extend([None] * (chunk.last - chunk.first))
-        for fault in chunk.faults:
-            self.reject(fault.row, fault.field, fault.reason)
-        keys = [self._key(row, value) for row, value in zip(chunk.positions, chunk.keys, strict=True)]
-        masks, ever, always = [0] * len(keys), 0, 0
-        columns = []
-        for name, clean in self.entity.cleaners.items():
-            default = self.entity.defaults.get(name, _nothing)
-            values = chunk.columns.get(name)
-            if values is None:
-                columns.append([default(key) if key is not None else None for key in keys])
-                continue
-            bit = self.stage.bits[name]
-            omitted = [place for place, value in enumerate(values) if value is UNSET]
-            cleaned = self._clean(chunk.positions, values, name, clean)
-            for place in omitted:
-                key = keys[place]
-                cleaned[place] = default(key) if key is not None else None
-            if omitted:
-                masks = [mask if value is UNSET else mask | bit for mask, value in zip(masks, values, strict=True)]
-            else:
-                always |= bit
-            ever |= bit
-            columns.append(cleaned)
+        self.note(chunk.faults)
+        keys, faults = clean_keys(self.entity, chunk)
+        self.note(faults)
+        self._refuse_duplicates(chunk.positions, keys)
+        clean = clean_columns(self.entity, chunk, keys, self.stage.bits)
+        self.note(clean.faults)
         rejected = self.rejected
         self.read_only |= {row: given for row, given in chunk.read_only.items() if row not in rejected}
         self.stage.copy(
             (
-                (row, mask | always, new_uid(), key, *values)
-                for row, mask, key, *values in zip(chunk.positions, masks, keys, *columns, strict=True)
+                (row, mask | clean.always, new_uid(), key, *values)
+                for row, mask, key, *values in zip(chunk.positions, clean.masks, keys, *clean.columns, strict=True)
                 if row not in rejected
             ),
-            ever=ever,
-            always=always,
+            ever=clean.ever,
+            always=clean.always,
         )
 
     def check(self) -> None:
@@ -195,45 +176,20 @@ class _Call:
         self.outcome._codes[row] = _REJECTED
         self.outcome.rejections.append(Rejection(row, name, reason))
 
-    def _key(self, row: int, value: object) -> str | None:
-        name = self.entity.key
-        if value is UNSET:
-            self.reject(row, name, f"{name} is missing. It names the {self.entity.noun}.")
-            return None
-        try:
-            key = self.entity.clean_key(value)
-        except InvalidInput as error:
-            self.reject(row, error.field, str(error))
-            return None
-        self.outcome._keys[row] = key
-        first = self.seen.setdefault(key, row)
-        if first != row:
-            self.reject(row, name, f"{name}={key!r} stands in row {first} already. Name each {self.entity.noun} once.")
-        return key
+    def note(self, faults: Iterable[Rejection]) -> None:
+        for fault in faults:
+            self.reject(fault.row, fault.field, fault.reason)
 
-    def _clean(self, positions: Sequence[int], values: list[Any], name: str, clean: Clean) -> list[Any]:
-        """The values cleaned, each distinct one once; faults are kept."""
-        known: dict[Any, Any] = {}
-        cleaned: list[Any] = [None] * len(values)
-        for place, value in enumerate(values):
-            if value is UNSET:
+    def _refuse_duplicates(self, positions: Sequence[int], keys: list[str | None]) -> None:
+        name = self.entity.key
+        for row, key in zip(positions, keys, strict=True):
+            if key is None:
                 continue
-            token = (value.__class__, value)  # True and 1 are equal, and not the same
-            try:
-                cleaned[place] = known[token]
-                continue
-            except KeyError:
-                memorable = True
-            except (TypeError, RecursionError):  # a dict, a list
-                memorable = False
-            try:
-                cleaned[place] = clean(value)
-            except InvalidInput as error:
-                self.reject(positions[place], error.field or name, str(error))
-                continue
-            if memorable:
-                known[token] = cleaned[place]
-        return cleaned
+            self.outcome._keys[row] = key
+            first = self.seen.setdefault(key, row)
+            if first != row:
+                reason = f"{name}={key!r} stands in row {first} already. Name each {self.entity.noun} once."
+                self.reject(row, name, reason)
 
     def _check_read_only(self, positions: list[int]) -> None:
         names = sorted({name for row in positions for name in self.read_only[row]})
@@ -324,10 +280,6 @@ def _unknown(entity: Entity, name: object) -> str:
 
 def _shown(name: object) -> str:
     return storable_text(str(name)[:60])
-
-
-def _nothing(key: str) -> None:
-    return None
 
 
 def _same(stored: object, given: object) -> bool:

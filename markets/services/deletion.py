@@ -153,7 +153,7 @@ def _relationships(row: models.Model) -> list[Relationship]:
 def _walk(
     rows: "models.QuerySet[Any]", model: type[models.Model], *, kind: str, path: tuple[type[models.Model], ...]
 ) -> Iterator[Relationship]:
-    for relation in _incoming(model):
+    for relation in incoming(model):
         related = relation.related_model
         column = relation.field
         pointing = related._base_manager.filter(**{f"{column.name}__in": rows})
@@ -173,7 +173,7 @@ def _walk(
             yield from _walk(pointing, related, kind="indirect", path=(*path, related))
 
 
-def _incoming(model: type[models.Model]) -> list[Any]:
+def incoming(model: type[models.Model]) -> list[Any]:
     """Every foreign key that points at the model, hidden ones and those of many-to-many tables included."""
     return [
         field

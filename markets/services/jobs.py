@@ -4,10 +4,12 @@ import datetime as dt
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth.models import User
-from django.db import connection, transaction
+from django.db import DEFAULT_DB_ALIAS, Error, connection, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
 from markets import locks
@@ -44,21 +46,45 @@ class JobProgress:
     def __init__(self, job: Job) -> None:
         self.job = job
         self._reported_at = 0.0
+        self._beside: BaseDatabaseWrapper | None = None
 
     def report(self, done: int, total: int | None, text: str = "", *, always: bool = False) -> None:
         """`done` of `total` units, with a line on what is being done. Frequent calls are thinned out."""
-        now = time.monotonic()
         if connection.in_atomic_block and not always:
             return  # nobody could see it before the transaction ends
-        if not always and now - self._reported_at < SECONDS_BETWEEN_REPORTS:
+        if not self._is_due(always):
             return
-        self._reported_at = now
         Job.objects.filter(pk=self.job.pk).update(
             progress_done=done,
             progress_total=total,
             progress_text=storable_text(text)[:255],
             updated_at=timezone.now(),
         )
+
+    def report_beside(self, done: int, total: int | None, text: str = "") -> None:
+        """As `report`, from within a long transaction: over a connection of its own, so that it is visible at once."""
+        if not self._is_due(always=False):
+            return
+        if self._beside is None:
+            self._beside = connections.create_connection(DEFAULT_DB_ALIAS)
+        with suppress(Error), self._beside.cursor() as cursor:  # a report that is lost fails no job
+            cursor.execute(
+                "UPDATE markets_job SET progress_done = %s, progress_total = %s, progress_text = %s, "
+                "updated_at = now() WHERE id = %s",
+                [done, total, storable_text(text)[:255], self.job.pk],
+            )
+
+    def close(self) -> None:
+        if self._beside is not None:
+            self._beside.close()
+            self._beside = None
+
+    def _is_due(self, always: bool) -> bool:
+        now = time.monotonic()
+        if not always and now - self._reported_at < SECONDS_BETWEEN_REPORTS:
+            return False
+        self._reported_at = now
+        return True
 
     def say(self, text: str, level: str = "info") -> None:
         JobMessage.objects.create(job=self.job, level=level, text=storable_text(text))
@@ -69,11 +95,16 @@ def submit(kind: str, title: str, arguments: dict[str, Any], *, user: User | Non
 
     When the broker cannot be reached the job is recorded as failed, with the remedy, rather than lost.
     """
-    job = Job.objects.create(
-        kind=kind, title=title[:255], arguments=arguments, requested_by=user, queued_at=timezone.now()
-    )
+    job = record(kind, title, arguments, user=user)
     transaction.on_commit(lambda: publish(job))
     return job
+
+
+def record(kind: str, title: str, arguments: dict[str, Any], *, user: User | None = None) -> Job:
+    """A new job that this process does itself, by `execute`; a worker takes it over when the process dies."""
+    return Job.objects.create(
+        kind=kind, title=title[:255], arguments=arguments, requested_by=user, queued_at=timezone.now()
+    )
 
 
 def publish(job: Job) -> None:
@@ -126,6 +157,8 @@ def _do(job: Job) -> None:
         _finish(job, JobStatus.FAILED, error=f"{type(error).__name__}: {error}")
     else:
         _finish(job, JobStatus.SUCCEEDED, counters=counters)
+    finally:
+        progress.close()
 
 
 def _handler(kind: str) -> Handler:

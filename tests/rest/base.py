@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from rest_framework.test import APIClient
 
@@ -20,6 +21,7 @@ from markets.models import (
     CalendarEvent,
     CurrencySpot,
     Future,
+    ImportRun,
     Index,
     IndexType,
     Issuer,
@@ -37,6 +39,7 @@ from portfolios.models import (
     VirtualFund,
 )
 from tests import factories
+from tests.markets.services.imports import steps
 from tests.rest import nodes
 
 ROOT = "/api/v1/"
@@ -49,12 +52,13 @@ TABLES = (
     *("portfolios_virtualfund",),
     *("markets_issuer", "markets_index", "markets_indextype", "markets_currencyspot", "markets_bond"),
     *("markets_indexvalue", "markets_future", "markets_calendardate", "markets_calendarevent"),
+    *("markets_importrun", "markets_importrow", "markets_importchunk"),
 )
 
 
 @dataclass(frozen=True)
 class Route:
-    """A way in: `path` is filled from the world; `body` makes a valid body; `needs` the permissions.
+    """A way in: `path` is filled from the world; `body`, or `file` in a form, makes a valid body; it `needs` these.
 
     `by` names the groups that have these permissions: all to read, the analyst to write, unless said otherwise.
     `effect` says what happens to which table: rows more or fewer, 0 when rows change; by default to the table of the
@@ -68,6 +72,7 @@ class Route:
     body: dict[str, Any] | list[dict[str, Any]] | None = None
     by: str = ""
     effect: dict[str, int] | None = None
+    file: str | None = None
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -110,6 +115,8 @@ class World:
     position_set: PositionSet
     holdings_set: AccountHoldingsSet
     virtual_fund: VirtualFund
+    waiting_import: ImportRun
+    applied_import: ImportRun
 
     def fill(self, text: str) -> str:
         names = {name: str(getattr(self, name).uid) for name in self.__dataclass_fields__}
@@ -166,6 +173,8 @@ def make_world() -> World:
         position_set=factories.position_set(account_target_allocation=allocation),
         holdings_set=factories.holdings_set(account=account),
         virtual_fund=factories.virtual_fund(account=account, account_target_allocation=allocation),
+        waiting_import=steps.upload("unique_identifier,label\nIMPORTED,x\n,y\n"),
+        applied_import=steps.apply(steps.upload("unique_identifier\nAPPLIED\n")),
     )
 
 
@@ -475,6 +484,18 @@ ROUTES += [
     _bulk("account-group/", "portfolios.accountgroup", {"group_name": "Bulk"}),
     _bulk("account-allocation-model/", "portfolios.accountallocationmodel", {"allocation_model_name": "Bulk"}),
 ]
+VIEW_IMPORT = "markets.view_importrun"
+IMPORT = (VIEW_IMPORT, "markets.add_asset", "markets.change_asset")
+ROUTES += [
+    Route("get", "import/", (VIEW_IMPORT,)),
+    Route("get", "import/{waiting_import}/", (VIEW_IMPORT,)),
+    Route("get", "import/{waiting_import}/rows/", (VIEW_IMPORT,)),
+    Route("get", "import/{waiting_import}/errors/", (VIEW_IMPORT,)),
+    Route("post", "import/", IMPORT[1:], 201, file="unique_identifier\nNEW\n"),
+    Route("post", "import/{waiting_import}/mapping/", IMPORT, 200, {"empty_cells": "clear"}),
+    Route("post", "import/{waiting_import}/apply/", IMPORT, 202, {"reason": "Why"}),
+    Route("post", "import/{applied_import}/undo/", (*IMPORT, "markets.delete_asset"), 202, {"reason": "Why"}),
+]
 READS = [route for route in ROUTES if not route.writes]
 LISTS = [route for route in READS if "{" not in route.path]
 WRITES = [route for route in ROUTES if route.writes]
@@ -487,6 +508,9 @@ def call(client: APIClient, route: Route, world: World, *, query: str = "", **op
     path = ROOT + world.fill(route.path) + query
     if route.body is not None and "data" not in options:
         options = {"data": json.dumps(world.body(route.body)), "content_type": "application/json", **options}
+    if route.file is not None and "data" not in options:
+        file = SimpleUploadedFile("assets.csv", route.file.encode())
+        options = {"data": {"file": file}, "format": "multipart", **options}
     return getattr(client, route.method)(path, **options)
 
 

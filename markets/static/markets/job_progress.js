@@ -114,7 +114,9 @@
           return line;
         }),
       );
-      if (finished) {
+      if (finished && this.element.closest("[data-reload]")) {
+        window.location.reload(); // the page shows the result in place of the progress
+      } else if (finished) {
         this.link(state);
       }
     }
