@@ -1,11 +1,13 @@
 """What is done to many assets at once: categories and types. Each action says what it will do, asks, and tells."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
+from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
@@ -19,6 +21,7 @@ from markets.admin.selecting import (
     Selection,
     ask,
     changed_meanwhile,
+    said_no_row,
     tell,
     too_many,
 )
@@ -71,6 +74,15 @@ class ChangeTypeForm(forms.Form):
     reason = ReasonField()
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What an action would do: in words, in a number of assets, and why it leaves others alone."""
+
+    will: str
+    number: int
+    refused: Sequence[str] = ()
+
+
 class AssetActions(ServiceAdmin):
     """The actions of the list of assets, before those that every list has."""
 
@@ -86,15 +98,14 @@ class AssetActions(ServiceAdmin):
         def form(data: Any) -> forms.Form:
             return AddToCategoryForm(data, may_make=may_make)
 
-        def plan(ids: list[int], said: dict[str, Any]) -> tuple[list[str], list[str]]:
+        def plan(ids: list[int], said: dict[str, Any]) -> Plan:
             category = said["category"]
             if category is None:
-                return [f"Make the category {said['new_category']} with {counted(len(ids), 'asset')}."], []
+                return Plan(f"Make the category {said['new_category']} with {counted(len(ids), 'asset')}.", len(ids))
             members = _members_among(category, ids)
-            return [
-                f"Add {counted(len(ids) - members, 'asset')} to {category}, from now on. "
-                f"{_belong(members)} and {'is' if members == 1 else 'are'} kept as they are."
-            ], []
+            kept = f" {members:,} {'belongs' if members == 1 else 'belong'} to it already." if members else ""
+            new = len(ids) - members
+            return Plan(f"Add {counted(new, 'asset')} to {category}, from now on.{kept}", new)
 
         def act(ids: list[int], said: dict[str, Any]) -> tuple[str, list[str]]:
             category = said["category"]
@@ -108,13 +119,15 @@ class AssetActions(ServiceAdmin):
 
     @admin.action(description="Remove from category", permissions=["membership"])
     def remove_from_category(self, request: HttpRequest, queryset: QuerySet[Asset]) -> HttpResponse | None:
-        def plan(ids: list[int], said: dict[str, Any]) -> tuple[list[str], list[str]]:
+        def plan(ids: list[int], said: dict[str, Any]) -> Plan:
             members = _members_among(said["category"], ids)
-            return [
-                f"Remove {counted(members, 'asset')} from {said['category']}, from now on. "
-                f"{counted(len(ids) - members, 'selected asset')} "
-                f"{'does' if len(ids) - members == 1 else 'do'} not belong to it."
-            ], []
+            others = len(ids) - members
+            rest = f" {others:,} of the selected {'does' if others == 1 else 'do'} not belong to it." if others else ""
+            will = f"Remove {counted(members, 'asset')} from {said['category']}, from now on.{rest}"
+            announced = _announced_among(said["category"], ids)
+            if announced:
+                will += f" {counted(announced, 'membership')} announced for later would be withdrawn."
+            return Plan(will, members + announced)
 
         def act(ids: list[int], said: dict[str, Any]) -> tuple[str, list[str]]:
             change = categories.remove_members(said["category"], ids)
@@ -126,16 +139,15 @@ class AssetActions(ServiceAdmin):
 
     @admin.action(description="Change type", permissions=["change"])
     def change_type(self, request: HttpRequest, queryset: QuerySet[Asset]) -> HttpResponse | None:
-        def plan(ids: list[int], said: dict[str, Any]) -> tuple[list[str], list[str]]:
+        def plan(ids: list[int], said: dict[str, Any]) -> Plan:
             change = plan_type_change(ids, asset_type=said["asset_type"])
-            return [
-                f"Make {counted(change.changed, 'asset')} {change.asset_type}. {change.kept:,} "
-                f"{'is' if change.kept == 1 else 'are'} of this type already."
-            ], list(change.refused.values())
+            kept = f" {change.kept:,} {'is' if change.kept == 1 else 'are'} of it already." if change.kept else ""
+            will = f"Give {counted(change.changed, 'asset')} the type {change.asset_type}.{kept}"
+            return Plan(will, change.changed, list(change.refused.values()))
 
         def act(ids: list[int], said: dict[str, Any]) -> tuple[str, list[str]]:
             change = change_asset_types(ids, asset_type=said["asset_type"])
-            done = f"{counted(change.changed, 'asset')} made {change.asset_type}, {change.kept:,} kept."
+            done = f"{counted(change.changed, 'asset')} changed to {change.asset_type}, {change.kept:,} kept."
             return done, list(change.refused.values())
 
         return self._act(request, queryset, "change_type", "Change the type", ChangeTypeForm, plan, act)
@@ -147,11 +159,13 @@ class AssetActions(ServiceAdmin):
         action: str,
         title: str,
         form_of: Callable[[Any], forms.Form],
-        plan: Callable[[list[int], dict[str, Any]], tuple[list[str], list[str]]],
+        plan: Callable[[list[int], dict[str, Any]], Plan],
         act: Callable[[list[int], dict[str, Any]], tuple[str, list[str]]],
     ) -> HttpResponse | None:
         """Ask for what is to be said, show what will be done, do it and tell."""
         selection = Selection.of(request, rows, most=MOST_ACTED)
+        if said_no_row(self, request, selection):
+            return None
         if selection.count > MOST_ACTED:
             remedy = "Filter the list, or load the universe from a file: manage.py register_universe."
             self.message_user(request, too_many(selection, MOST_ACTED, remedy=remedy), messages.ERROR)
@@ -169,8 +183,9 @@ class AssetActions(ServiceAdmin):
             done, refused = _with_reason(said["reason"], lambda: act(ids, said))
             tell(self, request, done, refused)
             return None
-        will, refused = plan(ids, said)
-        last = Question(heading, title, will=will, refused=_first(refused))
+        planned = plan(ids, said)
+        will = planned.will if planned.number else f"Nothing would change. {planned.will}"
+        last = Question(heading, title if planned.number else "", will=[will], refused=_first(planned.refused))
         last.warning = warning or _cut_short(request, selection)
         last.more["hidden"] = [(name, request.POST[name]) for name in form.fields if name in request.POST]
         return ask(self, request, action, selection, last)
@@ -187,11 +202,12 @@ def _members_among(category: AssetCategory, ids: list[int]) -> int:
     return AssetCategoryMembership.objects.filter(category=category, asset_id__in=ids).at().count()
 
 
-def _belong(number: int) -> str:
-    return f"{number:,} {'belongs' if number == 1 else 'belong'} to it already"
+def _announced_among(category: AssetCategory, ids: list[int]) -> int:
+    rows = AssetCategoryMembership.objects.filter(category=category, asset_id__in=ids)
+    return rows.filter(valid_from__gt=Now()).count()
 
 
-def _first(refused: list[str], shown: int = 20) -> list[str]:
+def _first(refused: Sequence[str], shown: int = 20) -> list[str]:
     """The first refusals, headed by how many there are."""
     if not refused:
         return []

@@ -19,7 +19,17 @@ from unfold.widgets import UnfoldBooleanSwitchWidget
 
 from markets.admin.base import MarketAdmin
 from markets.admin.formatting import badge, count, counted, link
-from markets.admin.selecting import CONFIRM, Question, ReasonForm, Selection, ask, changed_meanwhile, tell, too_many
+from markets.admin.selecting import (
+    CONFIRM,
+    Question,
+    ReasonForm,
+    Selection,
+    ask,
+    changed_meanwhile,
+    said_no_row,
+    tell,
+    too_many,
+)
 from markets.admin.tables import Column, Table
 from markets.exceptions import MSMError
 from markets.services import deletion
@@ -81,6 +91,8 @@ class DeletingAdmin(MarketAdmin):
     @admin.action(description="Delete selected %(verbose_name_plural)s", permissions=["delete"])
     def delete_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         selection = Selection.of(request, queryset, most=MOST_DELETED)
+        if said_no_row(self, request, selection):
+            return None
         if selection.count > MOST_DELETED:
             remedy = "Select fewer, or filter the list first."
             self.message_user(request, too_many(selection, MOST_DELETED, remedy=remedy), messages.ERROR)

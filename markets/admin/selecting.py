@@ -99,6 +99,13 @@ class Question:
     more: dict[str, Any] = field(default_factory=dict)
 
 
+def said_no_row(admin: Any, request: HttpRequest, selection: Selection) -> bool:
+    """Whether nothing is selected, which the person is then told."""
+    if not selection.count:
+        admin.message_user(request, "The selection names no row. Select the rows again.", messages.ERROR)
+    return not selection.count
+
+
 def too_many(selection: Selection, most: int, *, remedy: str) -> str:
     return (
         f"More than {most:,} {selection.plural} are selected, which is more than one action takes. Nothing was "
