@@ -22,6 +22,7 @@ class DetailInline(CarefulFields, StackedInline):
     fk_name = "asset"
     max_num = 1
     show_change_link = True
+    template_before = "admin/msm/inline_errors.html"  # the theme shows no faults of the row as a whole
 
     def get_formset(self, request: HttpRequest, obj: Model | None = None, **kwargs: Any) -> Any:
         is_there = obj is not None and self.model._base_manager.filter(pk=obj.pk).exists()
@@ -65,6 +66,9 @@ class BondInline(TermsInline):
 
 class FutureInline(TermsInline):
     model = Future
+
+    class Media:
+        js = ("markets/future_form.js",)
 
 
 TERMS_INLINES: dict[type[Model], type[TermsInline]] = {

@@ -42,7 +42,8 @@ def test_what_is_in_the_way_is_named_and_there_is_no_button(boss: Client) -> Non
     assert reverse("admin:markets_bond_change", args=(bonds[0].pk,)) in text
     assert "and 2 more" in text
     assert "Delete or change those first" in text
-    assert 'type="submit"' not in text.split("msm-question")[1]
+    assert response.context["question"].button == ""
+    assert "msm-button-danger" not in text
     # and posting it all the same deletes nothing
     assert boss.post(delete_url(issuer), {"reason": "x"}).status_code == 200
     assert Issuer.objects.exists()
@@ -77,7 +78,7 @@ def test_the_reason_is_said_to_the_audit(boss: Client) -> None:
 def test_a_public_asset_goes_only_when_that_is_confirmed(boss: Client, db: None) -> None:
     # given assets of the public master
     one, two = rows.assets(2)
-    assert not one.is_custom_by_organization
+    Asset.objects.update(is_custom_by_organization=False)
     # then somebody without the permission is told, and has no button
     staff = clerk("view_asset", "delete_asset")
     text = staff.get(delete_url(one)).content.decode()
