@@ -179,17 +179,19 @@ def _impact_table(
     request: HttpRequest, site: admin.AdminSite, rows: list[Any], found: list[deletion.Relationship]
 ) -> Table:
     found = sorted(found, key=lambda item: not item.blocks_delete)
+    named = [format_html_join(", ", "{}", ((some,) for some in _blockers(request, site, rows, item))) for item in found]
+    which = [Column("Which")] if any(named) else []
     return Table(
         label="What points at it" if len(rows) == 1 else "What points at them",
-        columns=[Column("What"), Column("Rows", numeric=True), Column("What happens"), Column("Which")],
+        columns=[Column("What"), Column("Rows", numeric=True), Column("What happens"), *which],
         rows=[
             (
                 f"{item.label[0].upper()}{item.label[1:]}",
                 count(item.count),
                 badge(*OUTCOMES[item.effect]),
-                format_html_join(", ", "{}", ((some,) for some in _blockers(request, site, rows, item))),
+                *([some] if which else []),
             )
-            for item in found
+            for item, some in zip(found, named, strict=True)
         ],
         empty="Nothing points at it." if len(rows) == 1 else "Nothing points at them.",
     )
