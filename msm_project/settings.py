@@ -74,7 +74,7 @@ ASGI_APPLICATION = "msm_project.asgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [],
+        "DIRS": [BASE_DIR / "msm_project" / "templates"],  # before the theme's: two of them are amended there
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -164,6 +164,7 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 20 * 1024 * 1024
 # --- language, time, files -------------------------------------------------------------------------------------------
 LANGUAGE_CODE = "en"
 USE_I18N = True
+FORMAT_MODULE_PATH = "msm_project.formats"  # dates as 2026-01-31, wherever the theme writes one
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
@@ -257,9 +258,11 @@ UNFOLD = {
         }
     ],
     "SHOW_HISTORY": False,
+    "COMMAND": {"search_callback": "portfolios.admin.command_search.found_rows"},
     "DASHBOARD_CALLBACK": "portfolios.admin.dashboard.dashboard",
     "SIDEBAR": {
         "show_search": True,
+        "command_search": True,
         "show_all_applications": False,
         "navigation": [
             {

@@ -1,42 +1,47 @@
 """Asset types and assets."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Field, Max, OuterRef, QuerySet, Subquery
+from django.db.models import Max, OuterRef, QuerySet, Subquery
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
-from unfold.admin import StackedInline
 from unfold.contrib.filters.admin import BooleanRadioFilter, DropdownFilter
 from unfold.decorators import display
-from unfold.widgets import UnfoldAdminSelectWidget
 
-from markets.admin.asset_terms import terms_of
+from markets.admin.asset_actions import AssetActions
+from markets.admin.asset_inlines import inlines_of, save_details
 from markets.admin.base import command
+from markets.admin.careful_forms import LinkedDuplicates
 from markets.admin.charts import figure_response, nothing_to_draw, requested_theme
-from markets.admin.formatting import NOTHING, count, link, utc
+from markets.admin.formatting import NOTHING, count, counted, link, utc
+from markets.admin.key_choices import KeyChoiceField, KeyChoicesAdmin
+from markets.admin.selecting import ReasonField
 from markets.admin.service_saving import ServiceAdmin
 from markets.admin.tables import Column, Table
 from markets.data_nodes.reads import read_frame
 from markets.exceptions import InvalidInput
 from markets.figures.prices import price_figure
-from markets.models import Asset, AssetCategory, AssetType, OpenFigiDetails, StorageNode, UpdateStatistic, holds_at
+from markets.models import Asset, AssetCategory, AssetType, StorageNode, UpdateStatistic, holds_at
 from markets.services import asset_types, assets
 from markets.services.asset_search import matching_assets
-from markets.services.values import normalise_type_key
+from markets.services.deletion import DeleteImpact
+from markets.services.values import listed, normalise_type_key
 
 PRICE_COLUMNS = ("close", "adjusted_close")
 PRICE_INDEX = ["time_index", "asset_identifier"]
 MOST_CATEGORIES = 500  # in the filter's list, which has a search of its own
+EXPORTED_DETAILS = tuple(name for name in assets.DETAIL_LENGTHS if name not in ("unique_id_fut_opt", "metadata_text"))
 
 
-class AssetTypeForm(forms.ModelForm):
+class AssetTypeForm(LinkedDuplicates):
     """Takes a key as a person writes it: Currency Spot is currency_spot."""
 
     def clean_asset_type(self) -> str | None:
@@ -47,10 +52,15 @@ class AssetTypeForm(forms.ModelForm):
 
 
 @admin.register(AssetType)
-class AssetTypeAdmin(ServiceAdmin):
+class AssetTypeAdmin(KeyChoicesAdmin, ServiceAdmin):
+    choice_key = "asset_type"
     form = AssetTypeForm
     list_display = ("asset_type", "display_name", "description")
-    search_fields = ("asset_type__startswith", "display_name__istartswith")
+    search_fields = ("asset_type__istartswith", "display_name__istartswith")
+    search_help_text = "Beginning of key or name"
+    instead_of_deleting = (
+        "Give those assets another type first: filter the list of assets by it, select them and change type."
+    )
     fields = ("asset_type", "display_name", "description", "metadata_json")
     empty_help = format_html(
         "Asset types name the kinds of instrument, such as <code>equity</code>. Add one here, or load the demo: {}",
@@ -68,6 +78,9 @@ class AssetTypeAdmin(ServiceAdmin):
 
     def delete_row(self, request: HttpRequest, row: AssetType) -> None:
         asset_types.delete_asset_type(row)
+
+    def delete_impact(self, request: HttpRequest, rows: Sequence[AssetType]) -> DeleteImpact:
+        return asset_types.asset_type_delete_impact(*rows)
 
 
 class ListedFilter(DropdownFilter):
@@ -103,29 +116,27 @@ class CategoryFilter(ListedFilter):
         )
 
 
-class OpenFigiDetailsInline(StackedInline):
-    model = OpenFigiDetails
-    extra = 0
-    fields = (
-        ("ticker", "name"),
-        ("figi", "isin"),
-        ("composite", "share_class"),
-        ("exchange_code", "security_market_sector"),
-        ("security_type", "security_type_2"),
-        "security_description",
+class AssetForm(LinkedDuplicates):
+    asset_type = KeyChoiceField(
+        AssetType, "asset_type", label="Type", required=False, help_text="Type the beginning of its name."
     )
+    reason = ReasonField(required=False, help_text="It is kept in the history. Needed when something is deleted.")
 
 
 @admin.register(Asset)
-class AssetAdmin(ServiceAdmin):
+class AssetAdmin(AssetActions):
+    form = AssetForm
     list_display = ("unique_identifier", "ticker", "name", "asset_type", "master", "last_price")
     list_filter = (AssetTypeFilter, CategoryFilter, ("is_custom_by_organization", BooleanRadioFilter))
     list_select_related = ("openfigi_details",)
     sortable_by = ("unique_identifier",)  # the only order that an index gives at a million rows
     search_fields = ("unique_identifier",)
     search_help_text = "Identifier, ticker, name, FIGI, ISIN"
-    fields = ("unique_identifier", "asset_type", "is_custom_by_organization")
-    inlines = (OpenFigiDetailsInline,)
+    export_columns = (
+        *((name, name) for name in ("uid", "unique_identifier", "asset_type", "is_custom_by_organization")),
+        *((name, f"openfigi_details__{name}") for name in EXPORTED_DETAILS),
+        *((name, name) for name in ("created_at", "updated_at")),
+    )
     change_form_outer_before_template = "admin/msm/asset_data.html"
     change_form_outer_after_template = "admin/msm/asset_categories.html"
     empty_help = format_html(
@@ -155,21 +166,12 @@ class AssetAdmin(ServiceAdmin):
     def get_readonly_fields(self, request: HttpRequest, obj: Asset | None = None) -> tuple[str, ...]:
         return ("unique_identifier",) if obj else ()
 
-    def formfield_for_dbfield(self, db_field: Field, request: HttpRequest, **kwargs: Any) -> forms.Field | None:
-        if db_field.name != "asset_type":
-            return super().formfield_for_dbfield(db_field, request, **kwargs)
-        known = [(row.asset_type, str(row)) for row in AssetType.objects.all()[:MOST_CATEGORIES]]
-        return forms.TypedChoiceField(
-            choices=[("", "No type"), *known],
-            required=False,
-            empty_value=None,
-            label="Type",
-            widget=UnfoldAdminSelectWidget(),
-            help_text=format_html(
-                'A missing one is added under <a class="msm-link" href="{}">asset types</a>.',
-                reverse("admin:markets_assettype_changelist"),
-            ),
-        )
+    def get_fields(self, request: HttpRequest, obj: Asset | None = None) -> tuple[str, ...]:
+        fields = ("unique_identifier", "asset_type", "is_custom_by_organization")
+        return (*fields, "reason") if obj else fields
+
+    def get_inlines(self, request: HttpRequest, obj: Asset | None) -> list[Any]:
+        return inlines_of(obj)
 
     def create_row(self, request: HttpRequest, values: dict[str, Any]) -> Asset:
         return assets.create_asset(**values)
@@ -178,22 +180,29 @@ class AssetAdmin(ServiceAdmin):
         return assets.update_asset(row, **values)
 
     def delete_row(self, request: HttpRequest, row: Asset) -> None:
-        assets.delete_asset(row, force=request.user.has_perm("markets.force_delete_public_asset"))
+        assets.delete_asset(row, force=_may_force(request))
+
+    def delete_impact(self, request: HttpRequest, rows: Sequence[Asset]) -> DeleteImpact:
+        return assets.asset_delete_impact(*rows, force=_may_force(request))
+
+    def instead(self, rows: Sequence[Asset]) -> str:
+        tables = assets.tables_with_data(rows[0]) if len(rows) == 1 else {}
+        has_data = f"It has data in {listed(tables)}. " if tables else ""
+        return (
+            f"{has_data}Assets with data are kept: remove them from their categories instead. What else is in the way "
+            "has to be deleted or changed first."
+        )
+
+    def confirmation(self, request: HttpRequest, rows: Sequence[Asset]) -> str:
+        public = sum(not row.is_custom_by_organization for row in rows)
+        if not public or not _may_force(request):
+            return ""
+        return f"{counted(public, 'asset')} of the public master: delete all the same"
 
     def save_formset(
         self, request: HttpRequest, form: forms.ModelForm, formset: BaseInlineFormSet, change: bool
     ) -> None:
-        formset.new_objects, formset.changed_objects, formset.deleted_objects = [], [], []
-        for details in formset.forms:
-            if details in formset.deleted_forms:
-                assets.clear_openfigi_details(formset.instance)
-                formset.deleted_objects.append(details.instance)
-            elif details.has_changed():
-                names = set(details.cleaned_data) & set(assets.DETAIL_LENGTHS)
-                saved = assets.set_openfigi_details(
-                    formset.instance, **{name: details.cleaned_data[name] for name in names}
-                )
-                formset.changed_objects.append((saved, details.changed_data))
+        save_details(formset)
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.price_chart)
@@ -204,11 +213,11 @@ class AssetAdmin(ServiceAdmin):
 
     @display(description="ticker")
     def ticker(self, asset: Asset) -> str:
-        return _details(asset, "ticker")
+        return _said(asset, "ticker") or NOTHING
 
     @display(description="name")
     def name(self, asset: Asset) -> str:
-        return format_html('<span class="msm-clip" title="{0}">{0}</span>', _details(asset, "name"))
+        return format_html('<span class="msm-clip" title="{0}">{0}</span>', _said(asset, "name") or NOTHING)
 
     @display(description="custom")
     def master(self, asset: Asset) -> str:
@@ -231,10 +240,10 @@ class AssetAdmin(ServiceAdmin):
             if any(item["column_name"] == column for item in row.storage.columns)
         ]
         return {
+            "asset_title": " · ".join(text for text in (_said(obj, "ticker"), _said(obj, "name")) if text),
             "charts": charts,
             "data_tables": _data_tables(statistics),
             "categories": _categories(obj),
-            "terms": terms_of(obj, request.user),
         }
 
     def price_chart(self, request: HttpRequest, asset_id: int, storage_id: int, column: str) -> HttpResponse:
@@ -253,9 +262,13 @@ class AssetAdmin(ServiceAdmin):
         return figure_response(price_figure(prices, column=column, theme=requested_theme(request)))
 
 
-def _details(asset: Asset, field: str) -> str:
-    details = getattr(asset, "openfigi_details", None)
-    return getattr(details, field, None) or NOTHING
+def _may_force(request: HttpRequest) -> bool:
+    return request.user.has_perm("markets.force_delete_public_asset")
+
+
+def _said(asset: Asset, field: str) -> str:
+    """What OpenFIGI says, or nothing."""
+    return getattr(getattr(asset, "openfigi_details", None), field, None) or ""
 
 
 def _data_tables(statistics: list[UpdateStatistic]) -> Table:

@@ -4,16 +4,17 @@ from typing import Any, ClassVar
 
 from django.contrib.admin import ShowFacets
 from django.core.paginator import Paginator
-from django.db.models import JSONField, Model, TextField
+from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.utils.functional import cached_property
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
-from unfold.widgets import UnfoldAdminTextareaWidget
 
+from markets.admin.careful_forms import CarefulFields
+from markets.admin.formatting import NOTHING
 from markets.admin.history import HistoryTab
-from markets.admin.strict_input import MetadataField, StrictInput
+from markets.admin.strict_input import StrictInput
 
 
 class BoundedPaginator(Paginator):
@@ -27,7 +28,7 @@ class BoundedPaginator(Paginator):
         return int(rows.order_by()[: self.MOST_ROWS].count())
 
 
-class MarketAdmin(HistoryTab, StrictInput, ModelAdmin):
+class MarketAdmin(HistoryTab, CarefulFields, StrictInput, ModelAdmin):
     """Base of the pages. `empty_help` is what an empty list says; `page_context` feeds a page's template."""
 
     list_per_page = 50
@@ -37,16 +38,9 @@ class MarketAdmin(HistoryTab, StrictInput, ModelAdmin):
     paginator = BoundedPaginator
     list_filter_submit = True
     list_fullwidth = True
+    empty_value_display = NOTHING
     warn_unsaved_form = True
     change_list_template = "admin/msm/change_list.html"
-    formfield_overrides = {
-        TextField: {"widget": UnfoldAdminTextareaWidget(attrs={"rows": 3})},
-        JSONField: {
-            "form_class": MetadataField,
-            "widget": UnfoldAdminTextareaWidget(attrs={"rows": 3}),
-            "help_text": "A JSON object, or nothing.",
-        },
-    }
     empty_help: ClassVar[str | SafeString] = ""
 
     def get_changelist_instance(self, request: HttpRequest) -> Any:

@@ -2,20 +2,24 @@
 
 from typing import Any
 
+from django import forms
 from django.contrib import admin
 from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from unfold.contrib.filters.admin import BooleanRadioFilter, RelatedDropdownFilter
+from unfold.contrib.filters.admin import AutocompleteSelectFilter, BooleanRadioFilter
 from unfold.decorators import display
 
+from markets.admin.careful_forms import LinkedDuplicates
 from markets.admin.formatting import NOTHING, badge, link, utc
 from markets.admin.service_saving import ServiceAdmin
 from markets.admin.tables import Column, Pages, Table
+from markets.exceptions import InvalidInput
 from markets.models import Calendar, CalendarDate, CalendarEvent
 from markets.services import calendar_dates, calendar_events
+from markets.services.term_values import clean_token
 
 FLAGS = (
     ("is_business_day", "business day", "plain"),
@@ -23,6 +27,16 @@ FLAGS = (
     ("is_weekend", "weekend", "plain"),
     ("is_early_close", "early close", "wait"),
 )
+
+
+class EventForm(LinkedDuplicates):
+    """Takes a type as a person writes it: last trade is LAST_TRADE."""
+
+    def clean_event_type(self) -> str:
+        try:
+            return clean_token(self.cleaned_data["event_type"], field="event_type")
+        except InvalidInput as error:
+            raise forms.ValidationError(str(error)) from error
 
 
 class CalendarChildAdmin(ServiceAdmin):
@@ -36,8 +50,9 @@ class CalendarChildAdmin(ServiceAdmin):
 @admin.register(CalendarDate)
 class CalendarDateAdmin(CalendarChildAdmin):
     list_display = ("day", "calendar", "flags", "holiday_name")
-    list_filter = (("calendar", RelatedDropdownFilter), ("is_holiday", BooleanRadioFilter))
+    list_filter = (("calendar", AutocompleteSelectFilter), ("is_holiday", BooleanRadioFilter))
     search_fields = ("holiday_name__icontains",)
+    search_help_text = "Words of the holiday's name"
     fields = (
         ("calendar", "local_date"),
         ("is_business_day", "is_holiday", "is_weekend", "is_early_close"),
@@ -70,13 +85,16 @@ class CalendarDateAdmin(CalendarChildAdmin):
 @admin.register(CalendarEvent)
 class CalendarEventAdmin(CalendarChildAdmin):
     list_display = ("day", "calendar", "event_type", "event_label", "target_identifier", "at")
-    list_filter = (("calendar", RelatedDropdownFilter),)
+    list_filter = (("calendar", AutocompleteSelectFilter),)
+    form = EventForm
     search_fields = ("event_type__istartswith", "event_label__icontains", "target_identifier__startswith")
+    search_help_text = "Beginning of type or target, words of the label"
     fields = (
         ("calendar", "event_date"),
         ("event_type", "event_label"),
         "event_time",
-        ("target_type", "target_identifier", "target_uid"),
+        ("target_type", "target_identifier"),
+        "target_uid",
         "metadata_json",
     )
     empty_help = "Events are dated facts of a calendar, such as an EXPIRY or a FIXING. Add one here."

@@ -1,10 +1,12 @@
 """Calendars and their sessions."""
 
 from typing import Any
+from zoneinfo import available_timezones
 
+from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
@@ -12,19 +14,50 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.views.decorators.http import require_POST
 from unfold.decorators import display
+from unfold.widgets import UnfoldAdminSelect2Widget
 
 from markets.admin.base import command
 from markets.admin.calendar_days import events_of, holidays_of
-from markets.admin.formatting import badge, code, count, utc
+from markets.admin.careful_forms import LinkedDuplicates
+from markets.admin.counts import number_of
+from markets.admin.formatting import badge, code, count, counted, utc
+from markets.admin.selecting import ReasonField, need_reason
 from markets.admin.service_saving import ServiceAdmin
 from markets.admin.tables import Column, Pages, Table
 from markets.exceptions import MSMError
 from markets.models import Calendar, CalendarSession
-from markets.services import calendars, deletion
-from markets.services.market_calendars import SOURCE
+from markets.services import calendars
+from markets.services.market_calendars import SOURCE, market_names
 
 REFRESH_PERMISSION = "markets.refresh_calendar"
-MARKET_HELP = "A market of pandas_market_calendars, such as XNYS, NYSE or 24/7: saving builds its sessions."
+
+
+class CalendarForm(LinkedDuplicates):
+    """Time zone and market are chosen among those that there are."""
+
+    timezone = forms.ChoiceField(
+        label="Time zone",
+        choices=lambda: [(name, name) for name in sorted(available_timezones())],
+        initial="UTC",
+        widget=UnfoldAdminSelect2Widget(),
+        error_messages={"invalid_choice": "%(value)s is no IANA time zone. Examples: UTC, America/New_York."},
+    )
+    source_identifier = forms.CharField(
+        label="Market",
+        required=False,
+        max_length=255,
+        empty_value=None,
+        widget=UnfoldAdminSelect2Widget(choices=lambda: [("", ""), *((name, name) for name in market_names())]),
+        help_text="Its rules make the sessions, when this is saved. Names are those of pandas_market_calendars.",
+    )
+    reason = ReasonField(required=False, help_text="It is kept in the history. Needed when sessions change.")
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        stored = self.instance.source_identifier
+        widget = self.fields["source_identifier"].widget if "source_identifier" in self.fields else None
+        if widget is not None and stored and stored not in market_names():  # of another source: kept, not cleared
+            widget.choices = [*widget.choices, (stored, stored)]
 
 
 @admin.register(Calendar)
@@ -32,13 +65,7 @@ class CalendarAdmin(ServiceAdmin):
     list_display = ("unique_identifier", "display_name", "timezone", "valid_from_date", "valid_to_date", "num_sessions")
     search_fields = ("unique_identifier__startswith", "display_name__istartswith")
     search_help_text = "Beginning of identifier or name"
-    fields = (
-        ("unique_identifier", "display_name"),
-        ("calendar_type", "timezone"),
-        ("source", "source_identifier"),
-        ("valid_from", "valid_to"),
-        "metadata_json",
-    )
+    form = CalendarForm
     change_form_outer_after_template = "admin/msm/calendar_sessions.html"
     empty_help = format_html(
         "A calendar holds the sessions on which prices are interpolated and portfolios are valued. Add one here, or "
@@ -47,17 +74,21 @@ class CalendarAdmin(ServiceAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Calendar]:
-        return (
-            super().get_queryset(request).annotate(number_of_sessions=Count("sessions")).order_by("unique_identifier")
-        )
+        sessions = number_of(CalendarSession.objects.all(), "calendar")
+        return super().get_queryset(request).annotate(number_of_sessions=sessions).order_by("unique_identifier")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Calendar | None = None) -> tuple[str, ...]:
         return ("unique_identifier", "source") if obj else ("source",)
 
-    def get_form(self, request: HttpRequest, obj: Any = None, change: bool = False, **kwargs: Any) -> Any:
-        kwargs["labels"] = {"source_identifier": "Market"}
-        kwargs["help_texts"] = {"source_identifier": MARKET_HELP}
-        return super().get_form(request, obj, change=change, **kwargs)
+    def get_fields(self, request: HttpRequest, obj: Calendar | None = None) -> tuple[Any, ...]:
+        fields = (
+            ("unique_identifier", "display_name"),
+            ("source_identifier", "timezone"),
+            ("valid_from", "valid_to"),
+            ("calendar_type", "source"),
+            "metadata_json",
+        )
+        return (*fields, "reason") if obj else fields
 
     def create_row(self, request: HttpRequest, values: dict[str, Any]) -> Calendar:
         return (
@@ -74,6 +105,11 @@ class CalendarAdmin(ServiceAdmin):
 
     def _materialise(self, request: HttpRequest, values: dict[str, Any]) -> Calendar:
         made = calendars.create_from_pandas_calendar(**values)
+        if made.removed or made.changed:
+            need_reason(
+                f"Saving removes {counted(made.removed, 'session')} and changes {made.changed:,}; what was computed on "
+                "them stays as it is."
+            )
         self._say(request, made)
         return made.calendar
 
@@ -99,9 +135,6 @@ class CalendarAdmin(ServiceAdmin):
         except MSMError as error:
             self.message_user(request, str(error), messages.ERROR)
         return HttpResponseRedirect(reverse("admin:markets_calendar_change", args=(pk,)))
-
-    def delete_row(self, request: HttpRequest, row: Calendar) -> None:
-        deletion.delete(row)
 
     @display(description="from", ordering="valid_from")
     def valid_from_date(self, calendar: Calendar) -> str:

@@ -6,7 +6,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.forms import BaseInlineFormSet
 from django.http import HttpRequest
 from django.urls import reverse
@@ -16,17 +16,20 @@ from unfold.decorators import display
 from unfold.widgets import UnfoldAdminTextareaWidget
 
 from markets.admin.base import command
+from markets.admin.careful_forms import LinkedDuplicates
+from markets.admin.counts import number_of
 from markets.admin.formatting import NOTHING, count, counted, link, utc
+from markets.admin.selecting import ReasonField, need_reason
 from markets.admin.service_saving import ServiceAdmin
 from markets.admin.strict_input import StrictForeignKeys
 from markets.admin.tables import Column, Pages, Table
 from markets.exceptions import InvalidInput, UnknownIdentifiers
 from markets.models import AssetCategory, AssetCategoryMembership, holds_at
-from markets.services import categories, deletion
+from markets.services import categories
 from markets.services.values import clean_as_of
 
 
-class CategoryForm(forms.ModelForm):
+class CategoryForm(LinkedDuplicates):
     """The category, and a place to paste many members at once; they belong from now on."""
 
     add_assets = forms.CharField(
@@ -35,6 +38,8 @@ class CategoryForm(forms.ModelForm):
         widget=UnfoldAdminTextareaWidget(attrs={"rows": 3}),
         help_text="Identifiers, separated by spaces, commas or lines. An unknown one is named, and nothing is saved.",
     )
+
+    reason = ReasonField(required=False, help_text="It is kept in the history. Needed when members leave.")
 
     def clean_add_assets(self) -> list[str]:
         identifiers = [item for item in re.split(r"[\s,;]+", self.cleaned_data["add_assets"]) if item]
@@ -77,7 +82,7 @@ class AssetCategoryAdmin(ServiceAdmin):
     list_display = ("display_name", "unique_identifier", "num_members", "description_start")
     search_fields = ("unique_identifier__startswith", "display_name__istartswith")
     search_help_text = "Beginning of name or identifier"
-    fields = ("unique_identifier", "display_name", "description", "metadata_json", "add_assets")
+    delete_note = "Its memberships go along, those of the past too: what the universe was on a date is lost."
     inlines = (MembershipInline,)
     change_form_outer_after_template = "admin/msm/category_history.html"
     empty_help = format_html(
@@ -87,20 +92,21 @@ class AssetCategoryAdmin(ServiceAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AssetCategory]:
-        members = Count("memberships", filter=holds_at(prefix="memberships__"))
+        members = number_of(AssetCategoryMembership.objects.at(), "category")
         return super().get_queryset(request).annotate(number_of_members=members).order_by("unique_identifier")
 
     def get_readonly_fields(self, request: HttpRequest, obj: AssetCategory | None = None) -> tuple[str, ...]:
         return ("unique_identifier",) if obj else ()
+
+    def get_fields(self, request: HttpRequest, obj: AssetCategory | None = None) -> tuple[str, ...]:
+        fields = ("unique_identifier", "display_name", "description", "metadata_json", "add_assets")
+        return (*fields, "reason") if obj else fields
 
     def create_row(self, request: HttpRequest, values: dict[str, Any]) -> AssetCategory:
         return categories.create_category(**values)
 
     def update_row(self, request: HttpRequest, row: AssetCategory, values: dict[str, Any]) -> AssetCategory:
         return categories.update_category(row, **values)
-
-    def delete_row(self, request: HttpRequest, row: AssetCategory) -> None:
-        deletion.delete(row)
 
     def save_formset(
         self, request: HttpRequest, form: forms.ModelForm, formset: BaseInlineFormSet, change: bool
@@ -110,6 +116,8 @@ class AssetCategoryAdmin(ServiceAdmin):
         before = [row for row, _ in formset.changed_objects]
         stored = AssetCategoryMembership.objects.filter(pk__in=[row.pk for row in before])
         gone = [*formset.deleted_objects, *stored.select_related("asset")]
+        if gone:
+            need_reason(f"Saving ends the membership of {counted(len(gone), 'asset')}.")
         categories.remove_members(category, [row.asset for row in gone])
         categories.append_members(category, [row.asset for row in members])
 

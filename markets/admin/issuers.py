@@ -3,16 +3,17 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
 from unfold.decorators import display
 
+from markets.admin.counts import number_of
 from markets.admin.formatting import count
 from markets.admin.service_saving import ServiceAdmin
-from markets.models import Issuer
-from markets.services import deletion, issuers
+from markets.models import Bond, Issuer
+from markets.services import issuers
 
 
 @admin.register(Issuer)
@@ -27,7 +28,8 @@ class IssuerAdmin(ServiceAdmin):
     )
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Issuer]:
-        return super().get_queryset(request).annotate(number_of_bonds=Count("bonds")).order_by("unique_identifier")
+        bonds = number_of(Bond._base_manager.all(), "issuer")
+        return super().get_queryset(request).annotate(number_of_bonds=bonds).order_by("unique_identifier")
 
     def get_readonly_fields(self, request: HttpRequest, obj: Issuer | None = None) -> tuple[str, ...]:
         return ("unique_identifier",) if obj else ()
@@ -37,9 +39,6 @@ class IssuerAdmin(ServiceAdmin):
 
     def update_row(self, request: HttpRequest, row: Issuer, values: dict[str, Any]) -> Issuer:
         return issuers.update_issuer(row, **values)
-
-    def delete_row(self, request: HttpRequest, row: Issuer) -> None:
-        deletion.delete(row)
 
     @display(description="bonds", ordering="number_of_bonds")
     def num_bonds(self, issuer: Issuer) -> str:

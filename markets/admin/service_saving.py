@@ -1,6 +1,7 @@
 """Saves and deletes through the services, so that the back-office keeps the rules that REST and Python keep."""
 
-from typing import Any
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, ClassVar
 
 from django.contrib import messages
 from django.db import transaction
@@ -9,7 +10,11 @@ from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 
 from markets.admin.base import MarketAdmin
-from markets.exceptions import InvalidReferences, MSMError, NotFound
+from markets.admin.careful_forms import LinkedDuplicates
+from markets.admin.deleting import DeletingAdmin
+from markets.admin.exporting import ExportingAdmin
+from markets.exceptions import InvalidInput, InvalidReferences, MSMError, NotFound
+from markets.services.audit import because, clean_reason
 
 
 class RefusingAdmin(MarketAdmin):
@@ -36,16 +41,27 @@ class RefusingAdmin(MarketAdmin):
         return form if error is None else _refused(form, error)
 
 
-class ServiceAdmin(RefusingAdmin):
+class ServiceAdmin(DeletingAdmin, ExportingAdmin, RefusingAdmin):
     """A page whose forms call `create_row`, `update_row` and `delete_row`."""
+
+    form = LinkedDuplicates
+    actions: ClassVar[tuple[str, ...]] = ("export_rows", "delete_selected")
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """What is saved is recorded with the reason that the form gives, where it has such a field."""
+        with _for_reason(request.POST.get("reason")) if "reason" in self.form.base_fields else nullcontext():
+            return super().changeform_view(request, object_id, form_url, extra_context)
 
     def create_row(self, request: HttpRequest, values: dict[str, Any]) -> Model:
         raise NotImplementedError
 
     def update_row(self, request: HttpRequest, row: Any, values: dict[str, Any]) -> Model:
-        raise NotImplementedError
-
-    def delete_row(self, request: HttpRequest, row: Any) -> None:
         raise NotImplementedError
 
     def save_model(self, request: HttpRequest, obj: Model, form: ModelForm, change: bool) -> None:
@@ -60,32 +76,21 @@ class ServiceAdmin(RefusingAdmin):
             saved = self.create_row(request, values)
         vars(obj).update(vars(saved))
 
-    def delete_model(self, request: HttpRequest, obj: Model) -> None:
-        self.delete_row(request, obj)
-
-    @transaction.atomic
-    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        for row in queryset:
-            self.delete_row(request, row)
-
-    def delete_view(
-        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
-    ) -> HttpResponse:
-        try:
-            return super().delete_view(request, object_id, extra_context)
-        except MSMError as error:
-            return self._refused_deletion(request, error)
-
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         try:
-            with transaction.atomic():  # a refused deletion must not stay in the log
+            with transaction.atomic():  # an action is done whole or not at all
                 return super().response_action(request, queryset)
         except MSMError as error:
-            return self._refused_deletion(request, error)
+            self.message_user(request, str(error), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
 
-    def _refused_deletion(self, request: HttpRequest, error: MSMError) -> HttpResponse:
-        self.message_user(request, str(error), messages.ERROR)
-        return HttpResponseRedirect(request.get_full_path().replace("/delete/", "/change/"))
+
+def _for_reason(typed: str | None) -> AbstractContextManager[None]:
+    """Records changes with a reason that is one; the form says what is wrong with another."""
+    try:
+        return because(clean_reason(typed)) if typed else nullcontext()
+    except InvalidInput:
+        return nullcontext()
 
 
 def _refused(form: type[ModelForm], error: MSMError) -> type[ModelForm]:

@@ -40,7 +40,7 @@ DROP FUNCTION markets_importrun_check_status();
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('markets', '0003_registry'),
+        ('markets', '0004_audit'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

@@ -9,8 +9,8 @@ from markets.models.categories import AssetCategory, AssetCategoryMembership, ho
 from markets.models.changes import Change, Operation
 from markets.models.data_nodes import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
 from markets.models.details import Bond, CurrencySpot, Future
-from markets.models.index_values import IndexValue
 from markets.models.imports import EmptyCells, ImportChunk, ImportOutcome, ImportRow, ImportRun, ImportStatus
+from markets.models.index_values import IndexValue
 from markets.models.indices import Index, IndexType
 from markets.models.issuers import Issuer
 from markets.models.jobs import Job, JobMessage, JobStatus

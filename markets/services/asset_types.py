@@ -112,23 +112,23 @@ def delete_asset_type(row: AssetType) -> None:
     row.delete()
 
 
-def asset_type_delete_impact(row: AssetType) -> deletion.DeleteImpact:
-    """What keeps the type: the assets that have it name its key, which no foreign key states."""
+def asset_type_delete_impact(row: AssetType, *more: AssetType) -> deletion.DeleteImpact:
+    """What keeps the types: the assets that have one name its key, which no foreign key states."""
     assets = deletion.relationship(
         key="markets.asset.asset_type",
         label="assets",
         model="markets.Asset",
         column="asset_type",
         on_delete="RESTRICT",
-        count=assets_of_type(row),
+        count=assets_of_type(row, *more),
         kind="derived",
         subject="assets",
     )
-    return deletion.delete_impact(row, derived=[assets])
+    return deletion.delete_impact(row, *more, derived=[assets])
 
 
-def assets_of_type(row: AssetType) -> int:
-    return Asset.objects.filter(asset_type=row.asset_type).count()
+def assets_of_type(*types: AssetType) -> int:
+    return Asset.objects.filter(asset_type__in=[row.asset_type for row in types]).count()
 
 
 def _insert(key: str, fields: dict) -> Upserted[AssetType]:

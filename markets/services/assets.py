@@ -83,10 +83,10 @@ def update_asset(
     return _change(locked(asset), given(asset_type=asset_type, is_custom_by_organization=is_custom_by_organization))
 
 
-def asset_delete_impact(asset: Asset) -> deletion.DeleteImpact:
-    """What deleting the asset would take along, and what keeps it."""
-    refusals = [] if asset.is_custom_by_organization else [_public_refusal()]
-    return deletion.delete_impact(asset, refusals=refusals)
+def asset_delete_impact(asset: Asset, *more: Asset, force: bool = False) -> deletion.DeleteImpact:
+    """What deleting the assets would take along, and what keeps them; `force` as in `delete_asset`."""
+    is_refused = not force and not all(row.is_custom_by_organization for row in (asset, *more))
+    return deletion.delete_impact(asset, *more, refusals=[_public_refusal()] if is_refused else [])
 
 
 @transaction.atomic

@@ -46,20 +46,23 @@ class DeleteImpact:
 
 
 def delete_impact(
-    row: models.Model, *, derived: Sequence[Relationship] = (), refusals: Sequence[str] = ()
+    row: models.Model, *more: models.Model, derived: Sequence[Relationship] = (), refusals: Sequence[str] = ()
 ) -> DeleteImpact:
     """Count what points at a row, directly and through what its deletion would take along. Reads only.
 
-    `derived` adds relationships that no foreign key states; `refusals` are further reasons why it cannot be deleted.
+    `more` rows of the same model are counted together with it, in as many queries; then the impact has no uid and its
+    identifier says how many rows there are. `derived` adds relationships that no foreign key states; `refusals` are
+    further reasons why it cannot be deleted.
     """
-    relationships = [*_relationships(row), *derived]
+    relationships = [*_relationships([row, *more]), *derived]
     blocking = sum(item.count for item in relationships if item.blocks_delete)
     options = row._meta
+    together = f"{len(more) + 1:,} {options.verbose_name_plural}" if more else ""
     return DeleteImpact(
         resource_type=options.verbose_name_raw.lower().replace(" ", "-"),
-        uid=str(getattr(row, "uid", row.pk)),
-        identifier=identifier_of(row),
-        display_name=getattr(row, "display_name", None) or str(row),
+        uid="" if more else str(getattr(row, "uid", row.pk)),
+        identifier=together or identifier_of(row),
+        display_name=together or getattr(row, "display_name", None) or str(row),
         can_delete=not refusals and not any(item.blocks_delete for item in relationships),
         blocking_count=blocking,
         affected_count=sum(item.count for item in relationships),
@@ -145,9 +148,10 @@ def identifier_of(row: models.Model) -> str:
     return str(getattr(row, "uid", row.pk))
 
 
-def _relationships(row: models.Model) -> list[Relationship]:
-    rows = type(row)._default_manager.filter(pk=row.pk)
-    return list(_walk(rows, type(row), kind="direct", path=(type(row),)))
+def _relationships(rows: Sequence[models.Model]) -> list[Relationship]:
+    model = type(rows[0])
+    chosen = model._base_manager.filter(pk__in=[row.pk for row in rows])
+    return list(_walk(chosen, model, kind="direct", path=(model,)))
 
 
 def _walk(

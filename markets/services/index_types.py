@@ -100,19 +100,19 @@ def delete_index_type(row: IndexType) -> None:
     row.delete()
 
 
-def index_type_delete_impact(row: IndexType) -> deletion.DeleteImpact:
-    """What keeps the type: the indices that have it name its key, which no foreign key states."""
+def index_type_delete_impact(row: IndexType, *more: IndexType) -> deletion.DeleteImpact:
+    """What keeps the types: the indices that have one name its key, which no foreign key states."""
     indices = deletion.relationship(
         key="markets.index.index_type",
         label="indices",
         model="markets.Index",
         column="index_type",
         on_delete="RESTRICT",
-        count=_indices_of_type(row),
+        count=_indices_of_type(row, *more),
         kind="derived",
         subject="indices",
     )
-    return deletion.delete_impact(row, derived=[indices])
+    return deletion.delete_impact(row, *more, derived=[indices])
 
 
 def required_key(value: object) -> str:
@@ -122,8 +122,8 @@ def required_key(value: object) -> str:
     return key
 
 
-def _indices_of_type(row: IndexType) -> int:
-    return Index.objects.filter(index_type=row.index_type).count()
+def _indices_of_type(*types: IndexType) -> int:
+    return Index.objects.filter(index_type__in=[row.index_type for row in types]).count()
 
 
 def _cleaned(**fields: Any) -> dict[str, Any]:

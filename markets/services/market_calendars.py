@@ -37,6 +37,13 @@ class MarketSchedule:
     holiday_names: dict[dt.date, str]
 
 
+def market_names() -> list[str]:
+    """The names of the markets that have a schedule, in order."""
+    import pandas_market_calendars
+
+    return sorted(pandas_market_calendars.get_calendar_names())
+
+
 def market_schedule(source_identifier: str, *, valid_from: dt.date, valid_to: dt.date) -> MarketSchedule:
     """The sessions of a market from the first to the last date, both included; none is an empty list.
 

@@ -1,14 +1,21 @@
 """When an asset's type may not change: while it has terms of its type, or serves others as their currency."""
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
+from django.db import transaction
+from django.utils import timezone
 from psycopg import sql
 
 from markets.constants import ASSET_TYPE_BOND, ASSET_TYPE_CURRENCY_SPOT, ASSET_TYPE_FUTURE
 from markets.exceptions import Conflict
 from markets.models import Asset, Bond, CurrencySpot, Future
 from markets.models.details import CURRENCY_TYPES, AssetDetails
+from markets.services.asset_types import register_asset_type
 from markets.services.bulk_stage import STAGE, Stage
+from markets.services.values import normalise_type_key
 
 DETAILS_BY_TYPE: dict[str, type[AssetDetails]] = {
     ASSET_TYPE_CURRENCY_SPOT: CurrencySpot,
@@ -16,18 +23,41 @@ DETAILS_BY_TYPE: dict[str, type[AssetDetails]] = {
     ASSET_TYPE_FUTURE: Future,
 }
 
+Stored = tuple[int, str, str | None]  # id, identifier and type of an asset
+
+
+@dataclass(frozen=True)
+class TypeChange:
+    """What giving assets a type does: how many change, how many have it already, and why others cannot."""
+
+    asset_type: str | None
+    changed: int
+    kept: int
+    refused: Mapping[str, str] = field(default_factory=dict)
+
 
 def refuse_type_change(asset: Asset, asset_type: str | None) -> None:
     """Raise Conflict when the asset cannot become this type."""
-    for owner, model in DETAILS_BY_TYPE.items():
-        if owner != asset_type and model.objects.filter(pk=asset.pk).exists():
-            raise Conflict(_has_terms(str(asset), model, asset_type))
-    if asset.asset_type in CURRENCY_TYPES and asset_type not in CURRENCY_TYPES:
-        pairs = CurrencySpot.objects.filter(base_currency=asset) | CurrencySpot.objects.filter(quote_currency=asset)
-        for model, users in ((CurrencySpot, pairs), (Bond, Bond.objects.filter(currency_asset=asset))):
-            user = users.first()
-            if user is not None:
-                raise Conflict(_is_currency(str(asset), model, str(user)))
+    for reason in _refusals([(asset.pk, asset.unique_identifier, asset.asset_type)], asset_type).values():
+        raise Conflict(reason)
+
+
+def plan_type_change(assets: Collection[int], *, asset_type: str | None) -> TypeChange:
+    """What `change_asset_types` would do. Reads only."""
+    key = normalise_type_key(asset_type, field="asset_type")
+    return _plan(_stored(assets), key)[0]
+
+
+@transaction.atomic
+def change_asset_types(assets: Collection[int], *, asset_type: str | None) -> TypeChange:
+    """Give the assets of these ids a type; None clears it. Those that cannot have it are left as they are and told.
+
+    A type that nobody described is registered. Raises InvalidInput for a bad key.
+    """
+    key = register_asset_type(asset_type)
+    outcome, changing = _plan(_stored(assets, lock=True), key)
+    Asset.objects.filter(pk__in=changing).update(asset_type=key, updated_at=timezone.now())
+    return outcome
 
 
 def staged_type_changes(stage: Stage) -> Iterator[tuple[int, str, str]]:
@@ -35,45 +65,73 @@ def staged_type_changes(stage: Stage) -> Iterator[tuple[int, str, str]]:
     if not stage.has("asset_type"):
         return
     changing = sql.SQL(
-        "{} AS s JOIN {} AS e ON e.unique_identifier = s.unique_identifier AND {} "
-        "AND e.asset_type IS DISTINCT FROM s.asset_type"
-    ).format(STAGE, _table(Asset), stage.given("asset_type"))
+        "SELECT s.position, s.asset_type, e.id, e.unique_identifier, e.asset_type FROM {} AS s JOIN {} AS e "
+        "ON e.unique_identifier = s.unique_identifier AND {} AND e.asset_type IS DISTINCT FROM s.asset_type"
+    ).format(STAGE, sql.Identifier(Asset._meta.db_table), stage.given("asset_type"))
+    positions: dict[int, int] = {}
+    by_type: dict[str | None, list[Stored]] = defaultdict(list)
+    for position, asset_type, *stored in stage.rows(changing):
+        positions[stored[0]] = position
+        by_type[asset_type].append((stored[0], stored[1], stored[2]))
+    for asset_type, rows in by_type.items():
+        for pk, reason in _refusals(rows, asset_type).items():
+            yield positions[pk], "asset_type", reason
+
+
+def _stored(assets: Collection[int], *, lock: bool = False) -> list[Stored]:
+    rows = Asset.objects.filter(pk__in=assets).order_by("pk")
+    if lock:
+        rows = rows.select_for_update()
+    return list(rows.values_list("pk", "unique_identifier", "asset_type"))
+
+
+def _plan(stored: Iterable[Stored], key: str | None) -> tuple[TypeChange, list[int]]:
+    rows = list(stored)
+    differing = [row for row in rows if row[2] != key]
+    refusals = _refusals(differing, key)
+    refused = {identifier: refusals[pk] for pk, identifier, _ in differing if pk in refusals}
+    changing = [pk for pk, _, _ in differing if pk not in refusals]
+    return TypeChange(key, changed=len(changing), kept=len(rows) - len(differing), refused=refused), changing
+
+
+def _refusals(rows: Collection[Stored], asset_type: str | None) -> dict[int, str]:
+    """Id → why the asset cannot become this type, of those that cannot."""
+    names = {pk: identifier for pk, identifier, _ in rows}
+    refusals: dict[int, str] = {}
     for owner, model in DETAILS_BY_TYPE.items():
-        bound = sql.SQL(
-            "SELECT s.position, e.unique_identifier, s.asset_type FROM {} JOIN {} AS d ON d.asset_id = e.id "
-            "WHERE s.asset_type IS DISTINCT FROM {}"
-        ).format(changing, _table(model), sql.Literal(owner))
-        for position, asset, asset_type in stage.rows(bound):
-            yield position, "asset_type", _has_terms(asset, model, asset_type)
-    currencies = sql.SQL(", ").join(map(sql.Literal, CURRENCY_TYPES))
-    for model, column in (
-        (CurrencySpot, "base_currency_id"),
-        (CurrencySpot, "quote_currency_id"),
-        (Bond, "currency_asset_id"),
-    ):
-        used = sql.SQL(
-            "SELECT s.position, e.unique_identifier, min(u.unique_identifier) FROM {} JOIN {} AS d ON d.{} = e.id "
-            "JOIN {} AS u ON u.id = d.asset_id WHERE e.asset_type IN ({types}) "
-            "AND (s.asset_type IS NULL OR s.asset_type NOT IN ({types})) GROUP BY s.position, e.unique_identifier"
-        ).format(changing, _table(model), sql.Identifier(column), _table(Asset), types=currencies)
-        for position, asset, user in stage.rows(used):
-            yield position, "asset_type", _is_currency(asset, model, user)
+        if owner != asset_type:
+            for pk in model._base_manager.filter(pk__in=names).values_list("pk", flat=True):
+                refusals.setdefault(pk, _has_terms(names[pk], str(model._meta.verbose_name), asset_type))
+    currencies = {pk for pk, _, stored_type in rows if stored_type in CURRENCY_TYPES}
+    if currencies and asset_type not in CURRENCY_TYPES:
+        for pk, noun, user in _users(currencies):
+            refusals.setdefault(pk, _is_currency(names[pk], noun, user))
+    return refusals
 
 
-def _table(model: type) -> sql.Identifier:
-    return sql.Identifier(model._meta.db_table)  # type: ignore[attr-defined]
+def _users(currencies: set[int]) -> Iterable[tuple[int, str, str]]:
+    """Each asset's terms that name one of the currencies: the currency's id, the kind of the terms, whose they are."""
+    columns: tuple[tuple[Any, str], ...] = (
+        (CurrencySpot, "base_currency"),
+        (CurrencySpot, "quote_currency"),
+        (Bond, "currency_asset"),
+    )
+    for model, column in columns:
+        naming = model._base_manager.filter(**{f"{column}__in": currencies})
+        found = naming.order_by(column, "asset__unique_identifier")
+        for pk, user in found.distinct(column).values_list(column, "asset__unique_identifier"):
+            yield pk, str(model._meta.verbose_name), user
 
 
-def _has_terms(asset: str, model: type[AssetDetails], asset_type: str | None) -> str:
-    name = model._meta.verbose_name
+def _has_terms(asset: str, noun: str, asset_type: str | None) -> str:
     return (
-        f"{asset} has the terms of a {name}, so its type cannot become {asset_type or 'empty'}. Delete its {name} row "
+        f"{asset} has the terms of a {noun}, so its type cannot become {asset_type or 'empty'}. Delete its {noun} row "
         "first."
     )
 
 
-def _is_currency(asset: str, model: type[AssetDetails], user: str) -> str:
+def _is_currency(asset: str, noun: str, user: str) -> str:
     return (
-        f"{asset} is the currency of the {model._meta.verbose_name} {user}, so it stays one of "
-        f"{', '.join(CURRENCY_TYPES)}. Give {user} another currency first."
+        f"{asset} is the currency of the {noun} {user}, so it stays one of {', '.join(CURRENCY_TYPES)}. Give {user} "
+        "another currency first."
     )

@@ -3,10 +3,11 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from unfold.decorators import display
 
+from markets.admin.counts import number_of
 from markets.admin.formatting import count, utc
 from portfolios.admin.references import ReferringAdmin
 from portfolios.models import (
@@ -30,7 +31,8 @@ class AccountGroupAdmin(ReferringAdmin):
     empty_help = "A group collects accounts; an account is in one group or in none."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AccountGroup]:
-        return super().get_queryset(request).annotate(number_of_accounts=Count("accounts"))
+        accounts_of_group = number_of(Account.objects.all(), "account_group")
+        return super().get_queryset(request).annotate(number_of_accounts=accounts_of_group)
 
     def create_row(self, request: HttpRequest, values: dict[str, Any]) -> AccountGroup:
         return accounts.create_group(**values)
@@ -76,7 +78,8 @@ class AllocationModelAdmin(ReferringAdmin):
     empty_help = "A model is a way of allocating that any number of accounts may follow, each by a target allocation."
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[AccountAllocationModel]:
-        return super().get_queryset(request).annotate(number_of_allocations=Count("target_allocations"))
+        allocations = number_of(AccountTargetAllocation.objects.all(), "account_allocation_model")
+        return super().get_queryset(request).annotate(number_of_allocations=allocations)
 
     def create_row(self, request: HttpRequest, values: dict[str, Any]) -> AccountAllocationModel:
         return accounts.create_allocation_model(**values)

@@ -1,6 +1,6 @@
 """Portfolios: value, weights, statistics, and the conventions by which they were computed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
@@ -20,6 +20,7 @@ from markets.admin.formatting import NOTHING, count, link, percent, status_badge
 from markets.admin.node_runs import RUN_COMMAND
 from markets.admin.service_saving import ServiceAdmin
 from markets.models import NodeRun, NodeUpdate, RunStatus
+from markets.services.deletion import DeleteImpact
 from portfolios.admin.portfolio_page import conventions, statistics_facts, weights_table
 from portfolios.admin.series import named_by_ticker, values_of, weights_of
 from portfolios.figures.values import value_figure
@@ -49,6 +50,7 @@ class PortfolioAdmin(ServiceAdmin):
     search_fields = ("unique_identifier__startswith", "display_name__icontains")
     search_help_text = "Beginning of identifier, or words of the name"
     autocomplete_fields = ("calendar",)
+    delete_note = "Its stored weights and values go along, and so does the DataNode that computes them."
     change_form_outer_before_template = "admin/portfolios/portfolio_data.html"
     empty_help = format_html(
         "A portfolio is built in Python with <code>build_portfolio(…)</code> from prices and a signal; then its "
@@ -90,6 +92,9 @@ class PortfolioAdmin(ServiceAdmin):
 
     def delete_row(self, request: HttpRequest, row: Portfolio) -> None:
         portfolios.delete_portfolio(row)
+
+    def delete_impact(self, request: HttpRequest, rows: Sequence[Portfolio]) -> DeleteImpact:
+        return portfolios.portfolio_delete_impact(*rows)
 
     @display(description="name", ordering="display_name")
     def name(self, portfolio: Portfolio) -> str:

@@ -6,7 +6,6 @@ from django.db.models import Model
 from django.http import HttpRequest
 
 from markets.admin.service_saving import ServiceAdmin
-from markets.services import deletion
 
 
 class ReferringAdmin(ServiceAdmin):
@@ -23,6 +22,3 @@ class ReferringAdmin(ServiceAdmin):
             **{name: value for name, value in values.items() if name not in references},
             **{f"{name}_uid": values[name] and values[name].uid for name in references},
         }
-
-    def delete_row(self, request: HttpRequest, row: Any) -> None:
-        deletion.delete(row)

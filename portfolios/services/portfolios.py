@@ -175,9 +175,9 @@ def delete_portfolio(portfolio: Portfolio) -> None:
         node.delete()
 
 
-def portfolio_delete_impact(portfolio: Portfolio) -> deletion.DeleteImpact:
+def portfolio_delete_impact(portfolio: Portfolio, *more: Portfolio) -> deletion.DeleteImpact:
     """The rows of weights and values that would go along, and what blocks the deletion."""
-    identifier = portfolio.unique_identifier
+    identifiers = [row.unique_identifier for row in (portfolio, *more)]
     series = [
         deletion.relationship(
             key=f"{model._meta.label_lower}.{DIMENSION}",
@@ -185,13 +185,13 @@ def portfolio_delete_impact(portfolio: Portfolio) -> deletion.DeleteImpact:
             model=model._meta.label,
             column=DIMENSION,
             on_delete="CASCADE",
-            count=model.objects.filter(portfolio_identifier=identifier).count(),
+            count=model.objects.filter(portfolio_identifier__in=identifiers).count(),
             kind="derived",
             subject=str(model._meta.verbose_name_plural),
         )
         for model in SERIES
     ]
-    return deletion.delete_impact(portfolio, derived=series)
+    return deletion.delete_impact(portfolio, *more, derived=series)
 
 
 def latest_cross_section(portfolio: Portfolio, as_of: dt.datetime | None = None) -> dt.datetime | None:
@@ -211,8 +211,7 @@ def portfolio_statistics(
     """
     if portfolio.calendar is None:
         raise Conflict(
-            f"{portfolio.unique_identifier} has no calendar, so nothing can be annualised. Give it one: PATCH "
-            "calendar_uid."
+            f"{portfolio.unique_identifier} has no calendar, so nothing can be annualised. Give it a calendar first."
         )
     try:
         a_year = load_sessions(portfolio.calendar.unique_identifier).sessions_a_year

@@ -137,9 +137,9 @@ def test_another_account_s_allocation_is_refused_with_the_reason(boss: Client) -
 def test_a_model_in_use_is_not_deleted_and_an_account_takes_its_rows_along(boss: Client) -> None:
     fill()
     model, account = AccountAllocationModel.objects.get(), Account.objects.get()
-    boss.post(url("accountallocationmodel_delete", model.pk), {"post": "yes"})
+    boss.post(url("accountallocationmodel_delete", model.pk), {"reason": "test"})
     assert AccountAllocationModel.objects.exists()
-    assert boss.post(url("account_delete", account.pk), {"post": "yes"}).status_code == 302
+    assert boss.post(url("account_delete", account.pk), {"reason": "test"}).status_code == 302
     left = {row.__name__ for row in MODELS if row._default_manager.exists()}
     assert left == {"AccountGroup", "AccountAllocationModel"}
 
@@ -149,5 +149,5 @@ def test_the_viewer_saves_nothing(viewer: Client) -> None:
     for model, name in zip(MODELS, NAMES, strict=True):
         row = model._default_manager.get()
         assert viewer.post(reverse(f"admin:{name}_change", args=(row.pk,)), {}).status_code == 403
-        assert viewer.post(reverse(f"admin:{name}_delete", args=(row.pk,)), {"post": "yes"}).status_code == 403
+        assert viewer.post(reverse(f"admin:{name}_delete", args=(row.pk,)), {"reason": "test"}).status_code == 403
         assert model._default_manager.filter(pk=row.pk).exists()

@@ -13,11 +13,16 @@ from markets.services import access, categories, universes
 from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight
 from tests.admin import rows
 
+TABS = ("openfigi_details", "currencyspot", "bond", "future")
 DETAILS = {
-    "openfigi_details-TOTAL_FORMS": "1",
-    "openfigi_details-INITIAL_FORMS": "0",
-    "openfigi_details-MIN_NUM_FORMS": "0",
-    "openfigi_details-MAX_NUM_FORMS": "1",
+    f"{tab}-{name}": value
+    for tab in TABS
+    for name, value in (
+        ("TOTAL_FORMS", "1"),
+        ("INITIAL_FORMS", "0"),
+        ("MIN_NUM_FORMS", "0"),
+        ("MAX_NUM_FORMS", "1"),
+    )
 }
 NO_MEMBERS = {
     "memberships-TOTAL_FORMS": "0",
@@ -66,7 +71,8 @@ def test_an_asset_with_data_is_not_deleted(boss: Client) -> None:
     members = rows.assets(2)
     rows.priced_node(members[:1])
     url = reverse("admin:markets_asset_delete", args=(members[0].pk,))
-    boss.post(url, {"post": "yes"}, follow=True)
+    response = boss.post(url, {"reason": "wrong", "certain": "on"}, follow=True)
+    assert "cannot be deleted" in response.content.decode()
     assert Asset.objects.count() == 2
 
 
@@ -74,7 +80,14 @@ def test_selected_assets_are_deleted_through_the_service(boss: Client) -> None:
     members = rows.assets(2)
     boss.post(
         reverse("admin:markets_asset_changelist"),
-        {"action": "delete_selected", "_selected_action": [row.pk for row in members], "post": "yes"},
+        {
+            "action": "delete_selected",
+            "_selected_action": [row.pk for row in members],
+            "confirm": "1",
+            "shown": "2",
+            "reason": "test",
+            "certain": "on",
+        },
     )
     assert not Asset.objects.exists()
 
@@ -106,6 +119,7 @@ def test_members_leave_from_now_on_and_the_page_shows_the_history(boss: Client) 
             "memberships-0-category": row.pk,
             "memberships-0-asset": two.pk,
             "memberships-0-DELETE": "on",
+            "reason": "moved to the other list",
         },
     )
     assert response.status_code == 302, response.content
@@ -191,7 +205,7 @@ def test_a_deleted_portfolio_takes_its_weights_and_values_along(boss: Client) ->
     members = rows.assets(2)
     kept = rows.portfolio(members, sessions=2, identifier="kept")
     gone = rows.portfolio(members, sessions=3, identifier="gone")
-    response = boss.post(reverse("admin:portfolios_portfolio_delete", args=(gone.pk,)), {"post": "yes"})
+    response = boss.post(reverse("admin:portfolios_portfolio_delete", args=(gone.pk,)), {"reason": "test"})
     assert response.status_code == 302
     assert list(Portfolio.objects.all()) == [kept]
     assert set(PortfolioValue.objects.values_list("portfolio_identifier", flat=True)) == {"kept"}

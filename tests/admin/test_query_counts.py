@@ -7,6 +7,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from markets.services import node_runs, universes
+from tests import factories
 from tests.admin import rows
 
 
@@ -26,10 +27,16 @@ def few(number: int) -> dict[str, str]:
     rows.calendar(number * 5, f"CAL{number}")
     update = rows.priced_node(members, f"closes-{number}", days=20)
     portfolio = rows.portfolio(members, f"portfolio-{number}", sessions=number * 10, values_node=update)
+    issuer, group = factories.issuer(), factories.account_group()
     for place in range(number):
+        factories.bond(issuer=issuer)
+        factories.future()
+        factories.account(account_group=group)
         other = rows.priced_node(members, f"other-{number}-{place}", days=5)
         node_runs.request_run(other)
     return {
+        "deletion": reverse("admin:markets_issuer_delete", args=(issuer.pk,)),
+        "bond": reverse("admin:markets_asset_change", args=(issuer.bonds.first().pk,)),
         "asset": reverse("admin:markets_asset_change", args=(members[0].pk,)),
         "category": reverse("admin:markets_assetcategory_change", args=(past.pk,)) + "?as_of=2020-06-01",
         "node": reverse("admin:markets_nodeupdate_change", args=(update.pk,)),
@@ -44,6 +51,12 @@ def few(number: int) -> dict[str, str]:
                 "markets_asset",
                 "markets_assetcategory",
                 "markets_calendar",
+                "markets_issuer",
+                "markets_bond",
+                "markets_future",
+                "markets_calendardate",
+                "portfolios_account",
+                "portfolios_accountgroup",
                 "markets_nodeupdate",
                 "markets_storagenode",
                 "markets_noderun",

@@ -41,7 +41,7 @@ def test_a_bond_is_made_and_deleted_and_its_asset_stays(boss: Client) -> None:
     assert not Asset.objects.filter(unique_identifier="B").exists()
     assert boss.post(reverse("admin:markets_bond_add"), values).status_code == 302
     bond = Bond.objects.get(asset__unique_identifier="B")
-    assert boss.post(reverse("admin:markets_bond_delete", args=(bond.pk,)), {"post": "yes"}).status_code == 302
+    assert boss.post(reverse("admin:markets_bond_delete", args=(bond.pk,)), {"reason": "test"}).status_code == 302
     assert not Bond.objects.exists()
     assert Asset.objects.filter(unique_identifier="B").exists()
 
