@@ -1,6 +1,8 @@
 """The Django application of the market's reference data and DataNodes."""
 
 from django.apps import AppConfig
+from django.db.backends.signals import connection_created
+from django.db.models.signals import pre_migrate
 
 
 class MarketsConfig(AppConfig):
@@ -8,7 +10,10 @@ class MarketsConfig(AppConfig):
     verbose_name = "Market"
 
     def ready(self) -> None:
+        from markets import namespaces
         from markets.data_nodes.registry import register_module
 
+        connection_created.connect(namespaces.remember_connection)
+        pre_migrate.connect(namespaces.make_schema, sender=self)
         register_module("markets.data_nodes.prices")
         register_module("markets.data_nodes.interpolated_prices")
