@@ -116,4 +116,3 @@ def _refuse_in_use(before: str, wanted: str) -> None:
 
 def described(namespace: str) -> str:
     return f"the namespace {namespace}" if namespace else "the default namespace"
-

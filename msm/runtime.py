@@ -83,7 +83,9 @@ class Runtime:
         """
         name = name_of(selector, namespace=self.namespace or "", field="selector")
         if name not in self._tables:
-            raise InvalidInput(f"{name} is not attached. Attached: {', '.join(self._tables)}. Add it: {_remedy([name])}")
+            raise InvalidInput(
+                f"{name} is not attached. Attached: {', '.join(self._tables)}. Add it: {_remedy([name])}"
+            )
         return self._tables[name]
 
     def __repr__(self) -> str:

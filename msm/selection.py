@@ -1,4 +1,4 @@
-"""Which tables a caller means: by model, row class, class name, identifier or physical table; and what they refer to."""
+"""Which tables a caller means, by model, row class, name, identifier or physical table; and what they refer to."""
 
 import difflib
 from collections.abc import Iterable
@@ -109,7 +109,7 @@ def _without_prefix(name: str, namespace: str | None, field: str) -> str:
 def _with_references(chosen: Models) -> Models:
     names = _identifiers_of_models()
     reached: set[type[models.Model]] = set()
-    waiting = list(chosen.values())
+    waiting: list[Any] = list(chosen.values())
     while waiting:
         model = waiting.pop()
         if model in reached:

@@ -28,9 +28,9 @@ def verify(wanted: Mapping[str, type[models.Model]], *, columns: bool, timeout: 
     missing = [table for table in tables if table not in found]
     if missing:
         place = f"The namespace {namespace}" if namespace else "The database"
-        absent = "does not exist; it would need the" if namespace and not namespaces.schema_exists(namespace) else "has no"
-        noun = "table" if len(missing) == 1 else "tables"
-        raise NotFound(f"{place} {absent} {noun} {', '.join(missing)}. {_remedy(namespace, external=columns)}")
+        is_absent = namespace and not namespaces.schema_exists(namespace)
+        lacks = "does not exist, and so no table" if is_absent else "has no table"
+        raise NotFound(f"{place} {lacks} {', '.join(missing)}. {_remedy(namespace, external=columns)}")
     if columns:
         faults = [fault for model in wanted.values() for fault in _faults(model, found[model._meta.db_table])]
         if faults:
@@ -93,10 +93,11 @@ def _faults(model: type[models.Model], stored: Mapping[str, tuple[str, bool]]) -
         if expected is None:
             continue  # a composite key, whose columns come themselves
         known.add(field.column)
-        if field.column not in stored:
+        found, _ = stored.get(str(field.column), (None, False))
+        if found is None:
             yield f"{table} has no column {field.column} ({_spelt(expected)})"
-        elif not _compatible(_spelt(expected), stored[field.column][0]):
-            yield f"{table}.{field.column} is {stored[field.column][0]}, not {_spelt(expected)}"
+        elif not _compatible(_spelt(expected), found):
+            yield f"{table}.{field.column} is {found}, not {_spelt(expected)}"
     for column, (stored_type, needed) in stored.items():
         if needed and column not in known:
             yield f"{table}.{column} ({stored_type}) must be filled, and MSM does not know it"

@@ -1,5 +1,6 @@
 """Index types: the registry of what kinds of index there are."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
@@ -7,6 +8,8 @@ from django.db import transaction
 from markets.exceptions import Conflict, InvalidInput, ProtectedRow
 from markets.models import Index, IndexType
 from markets.services import deletion
+from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
+from markets.services.bulk_stage import Entity, by_name
 from markets.services.registry_rows import change, insert_once
 from markets.services.values import (
     UNSET,
@@ -68,9 +71,20 @@ def update_index_type(
 def register_index_type(index_type: str) -> str:
     """The normalised key; the type is made, without a name, when nobody described it yet."""
     key = required_key(index_type)
-    if not IndexType.objects.filter(index_type=key).exists():
-        IndexType.objects.bulk_create([IndexType(index_type=key)], ignore_conflicts=True)
+    register_index_types([key])
     return key
+
+
+def register_index_types(keys: Iterable[str]) -> None:
+    """Make the types of these normalised keys that there are not yet, in their order so that callers cannot block."""
+    wanted = set(keys)
+    missing = wanted.difference(IndexType.objects.filter(index_type__in=wanted).values_list("index_type", flat=True))
+    IndexType.objects.bulk_create([IndexType(index_type=key) for key in sorted(missing)], ignore_conflicts=True)
+
+
+def bulk_upsert_index_types(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
+    """Many types at once, by `index_type`; see `markets.services.bulk`."""
+    return bulk_upsert(INDEX_TYPES, rows, on_error=on_error)
 
 
 @transaction.atomic
@@ -121,3 +135,14 @@ def _cleaned(**fields: Any) -> dict[str, Any]:
     if "metadata_json" in fields:
         cleaned["metadata_json"] = clean_object(fields["metadata_json"], field="metadata_json")
     return cleaned
+
+
+INDEX_TYPES = Entity(
+    noun="index type",
+    model=IndexType,
+    key="index_type",
+    clean_key=required_key,
+    clean=by_name(_cleaned, ("display_name", "description", "metadata_json")),
+    defaults={},
+    read_only={name: name for name in ("uid", "id", "created_at", "updated_at")},
+)

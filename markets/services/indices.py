@@ -3,11 +3,14 @@
 from typing import Any
 
 from django.db import transaction
+from psycopg import sql
 
 from markets.exceptions import Conflict
 from markets.models import Index
 from markets.models.indices import CalculationMethod, ValueFormat
-from markets.services.index_types import register_index_type, required_key
+from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
+from markets.services.bulk_stage import STAGE, Entity, Stage, by_name
+from markets.services.index_types import register_index_type, register_index_types, required_key
 from markets.services.registry_rows import change, insert_once, refuse_unknown, require
 from markets.services.term_values import clean_choice
 from markets.services.values import Upserted, clean_identifier, clean_object, clean_optional_text, clean_text, given
@@ -53,6 +56,17 @@ def update_index(row: Index, **fields: Any) -> Index:
     return _change(row, _cleaned(fields))
 
 
+def bulk_upsert_indices(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
+    """Many indices at once, by `unique_identifier`; see `markets.services.bulk`."""
+    return bulk_upsert(INDICES, rows, on_error=on_error)
+
+
+def _register_staged_types(stage: Stage) -> None:
+    if stage.has("index_type"):
+        found = stage.rows(sql.SQL("SELECT DISTINCT index_type FROM {} WHERE index_type IS NOT NULL").format(STAGE))
+        register_index_types(key for (key,) in found)
+
+
 def _insert(identifier: str, cleaned: dict[str, Any]) -> Upserted[Index]:
     require(cleaned, REQUIRED, subject="index")
     saved = insert_once(Index, {"unique_identifier": identifier}, cleaned)
@@ -86,3 +100,23 @@ def _cleaned(fields: dict[str, Any]) -> dict[str, Any]:
             longest = {"provider": 255, "value_suffix": 32}.get(name)
             cleaned[name] = clean_optional_text(value, field=name, longest=longest)
     return cleaned
+
+
+def _cleaned_by_name(**fields: Any) -> dict[str, Any]:
+    return _cleaned(fields)
+
+
+INDICES = Entity(
+    noun="index",
+    model=Index,
+    key="unique_identifier",
+    clean_key=clean_identifier,
+    clean=by_name(_cleaned_by_name, FIELDS),
+    defaults={
+        "calculation_method": lambda key: CalculationMethod.CUSTOM,
+        "value_format": lambda key: ValueFormat.DECIMAL,
+    },
+    read_only={name: name for name in ("uid", "id", "created_at", "updated_at")},
+    required=REQUIRED,
+    after=_register_staged_types,
+)

@@ -6,6 +6,8 @@ from django.db import transaction
 
 from markets.exceptions import Conflict
 from markets.models import Issuer
+from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
+from markets.services.bulk_stage import Entity, by_name
 from markets.services.registry_rows import change, insert_once, require
 from markets.services.values import UNSET, Unset, Upserted, clean_identifier, clean_object, clean_text, given
 
@@ -47,6 +49,11 @@ def update_issuer(
     return change(row, _cleaned(**given(display_name=display_name, metadata_json=metadata_json)))
 
 
+def bulk_upsert_issuers(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
+    """Many issuers at once, by `unique_identifier`; see `markets.services.bulk`."""
+    return bulk_upsert(ISSUERS, rows, on_error=on_error)
+
+
 def _cleaned(**fields: Any) -> dict[str, Any]:
     cleaned = dict(fields)
     if "display_name" in fields:
@@ -55,3 +62,15 @@ def _cleaned(**fields: Any) -> dict[str, Any]:
     if "metadata_json" in fields:
         cleaned["metadata_json"] = clean_object(fields["metadata_json"], field="metadata_json")
     return cleaned
+
+
+ISSUERS = Entity(
+    noun="issuer",
+    model=Issuer,
+    key="unique_identifier",
+    clean_key=clean_identifier,
+    clean=by_name(_cleaned, ("display_name", "metadata_json")),
+    defaults={},
+    read_only={name: name for name in ("uid", "id", "created_at", "updated_at")},
+    required=("display_name",),
+)

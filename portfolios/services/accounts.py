@@ -9,6 +9,9 @@ import uuid
 from typing import Any
 
 from markets.exceptions import InvalidInput
+from markets.models import RegistryRow
+from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
+from markets.services.bulk_stage import Entity, by_name
 from markets.services.values import (
     UNSET,
     Unset,
@@ -55,6 +58,11 @@ def _group_fields(
     *, group_description: str | Unset | None = UNSET, metadata_json: Metadata | Unset | None = UNSET
 ) -> dict[str, Any]:
     return _cleaned(group_description=group_description, metadata_json=metadata_json)
+
+
+def bulk_upsert_groups(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
+    """Many groups at once, by `group_name`; see `markets.services.bulk`."""
+    return bulk_upsert(GROUPS, rows, on_error=on_error)
 
 
 # --- accounts --------------------------------------------------------------------------------------------------------
@@ -111,6 +119,11 @@ def _model_fields(
     *, allocation_model_description: str | Unset | None = UNSET, metadata_json: Metadata | Unset | None = UNSET
 ) -> dict[str, Any]:
     return _cleaned(allocation_model_description=allocation_model_description, metadata_json=metadata_json)
+
+
+def bulk_upsert_allocation_models(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
+    """Many models at once, by `allocation_model_name`; see `markets.services.bulk`."""
+    return bulk_upsert(ALLOCATION_MODELS, rows, on_error=on_error)
 
 
 # --- target allocations ----------------------------------------------------------------------------------------------
@@ -228,7 +241,7 @@ def _holdings_set_fields(*, source_data_node_uid: Uid | Unset | None = UNSET) ->
 
 
 # --- fields that several have ----------------------------------------------------------------------------------------
-def _named(field: str, value: str) -> dict[str, Any]:
+def _named(field: str, value: object) -> dict[str, Any]:
     return {field: " ".join(clean_text(value, field=field, longest=LONGEST_NAME).split())}
 
 
@@ -247,3 +260,21 @@ def _cleaned(**fields: Any) -> dict[str, Any]:
         else:
             cleaned[name] = clean_optional_text(value, field=name, longest=255)
     return cleaned
+
+
+def _known_by_name(model: type[RegistryRow], *, key: str, description: str) -> Entity:
+    return Entity(
+        noun=str(model._meta.verbose_name),
+        model=model,
+        key=key,
+        clean_key=lambda value: _named(key, value)[key],
+        clean=by_name(_cleaned, (description, "metadata_json")),
+        defaults={},
+        read_only={name: name for name in ("uid", "id", "created_at", "updated_at")},
+    )
+
+
+GROUPS = _known_by_name(AccountGroup, key="group_name", description="group_description")
+ALLOCATION_MODELS = _known_by_name(
+    AccountAllocationModel, key="allocation_model_name", description="allocation_model_description"
+)
