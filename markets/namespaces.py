@@ -59,7 +59,8 @@ def adopt(namespace: str) -> None:
         options["options"] = with_namespace(stripped, namespace)
         if not options["options"]:
             del options["options"]
-        connection.close()
+        for opened in _of_this_thread():
+            opened.close()
         _current = namespace
 
 
@@ -96,15 +97,23 @@ def remember_connection(*, connection: BaseDatabaseWrapper, **_: Any) -> None:
         _opened.add(connection)
 
 
-def _refuse_in_use(before: str, wanted: str) -> None:
-    here = threading.get_ident()
+def _of_this_thread() -> list[BaseDatabaseWrapper]:
+    """The connections of this thread: a notebook's event loop gives each of its tasks one of its own."""
+    return [other for other in _all_opened() if other._thread_ident == threading.get_ident()]
+
+
+def _all_opened() -> list[Any]:
     with _listing:
-        elsewhere = [other for other in _opened if other.alias == DEFAULT_DB_ALIAS and other._thread_ident != here]  # type: ignore[attr-defined]
+        return [other for other in _opened if other.alias == DEFAULT_DB_ALIAS and other.connection is not None]
+
+
+def _refuse_in_use(before: str, wanted: str) -> None:
+    here = _of_this_thread()
     if current_task:
         reason = "a Celery task runs"
-    elif connection.in_atomic_block:
+    elif any(opened.in_atomic_block for opened in here):
         reason = "a transaction is open"
-    elif any(other.connection is not None for other in elsewhere):
+    elif len(_all_opened()) > len(here):
         reason = "another thread of it has a connection"
     else:
         return

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import textwrap
 
 import pytest
 
@@ -10,18 +9,9 @@ pytestmark = pytest.mark.xdist_group("processes")
 
 
 @pytest.fixture
-def script(environment, manage, tmp_path):
+def script(scripts):
     """Runs a script from a directory of its own against a migrated database."""
-    assert manage("migrate", "--verbosity", "0").returncode == 0
-
-    def run(text: str) -> "subprocess.CompletedProcess[str]":
-        path = tmp_path / "script.py"
-        path.write_text(textwrap.dedent(text))
-        return subprocess.run(
-            [sys.executable, str(path)], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
-        )
-
-    return run
+    return scripts.run
 
 
 def test_a_script_defines_a_node_runs_it_and_reads_it_back(script):
