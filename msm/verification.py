@@ -23,9 +23,8 @@ def verify(wanted: Mapping[str, type[models.Model]], *, columns: bool, timeout: 
             found = _stored_columns(tables)
     except OperationalError as error:
         where = "DATABASE_URL" if settings.DATABASE_URL else "MSM_DATA_DIR"
-        raise ConnectionError(
-            f"The database cannot be reached ({' '.join(str(error).split())}). Check {where}."
-        ) from error
+        said = " ".join(str(error).split())
+        raise ConnectionError(f"The database cannot be reached ({said}). Check {where}.") from error
     namespace = namespaces.current()
     missing = [table for table in tables if table not in found]
     if missing:

@@ -132,9 +132,7 @@ def test_what_the_runtime_tells_cannot_be_changed() -> None:
     started = msm.start_engine(models=["Asset"])
     with pytest.raises(TypeError):
         started.meta_tables["Issuer"] = started.meta_tables["Asset"]  # type: ignore[index]
-    with pytest.raises(
-        InvalidInput, match=r"Issuer is not attached\. Attached: Asset\. Add it: import msm; msm\.start"
-    ):
+    with pytest.raises(InvalidInput, match=r"Issuer is not attached\. Attached: Asset\. Add it: "):
         started.table("Issuer")
 
 
