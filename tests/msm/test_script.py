@@ -90,7 +90,10 @@ def test_a_script_defines_a_node_runs_it_and_reads_it_back(script):
 def test_importing_the_api_touches_no_server_and_a_row_call_tells_the_remedy(environment, data_directory, tmp_path):
     # given no server and no migrated database
     text = """
-import msm.api.assets, msm.api.calendars, msm.api.portfolios, msm.data_nodes
+import msm.client, msm.constants, msm.data_nodes, msm.services
+import msm.api.accounts, msm.api.assets, msm.api.calendars, msm.api.derivatives, msm.api.indices, msm.api.issuers
+import msm.api.portfolios, msm.api.virtual_funds
+assert msm.client.Asset is msm.api.assets.Asset
 try:
     msm.api.assets.Asset.filter()
 except RuntimeError as error:
