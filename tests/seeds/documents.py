@@ -8,8 +8,8 @@ FUTURES = "003_764b65996c5377b3.txt"
 EXCEPTED = {
     MARKET_WORKFLOWS: {
         "from msm.data_nodes.assets import AssetSnapshot": "the AssetSnapshot node is an issue of its own",
-        "python examples/msm_portfolios/portfolio_equal_weights_prepare_schema.py": "a shell command, and files of upstream",
-        "python examples/msm_portfolios/portfolio_equal_weights_run.py": "a shell command, and files of upstream",
+        "python examples/msm_portfolios/portfolio_equal_weights_prepare_schema.py": "a shell command of upstream",
+        "python examples/msm_portfolios/portfolio_equal_weights_run.py": "a shell command of upstream",
     },
     ASSET_CATEGORIES: {},
     FUTURES: {
