@@ -4,6 +4,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.db.backends.signals import connection_created
+from django.db.models.signals import pre_migrate
 
 
 class MarketsConfig(AppConfig):
@@ -11,8 +12,11 @@ class MarketsConfig(AppConfig):
     verbose_name = "Market"
 
     def ready(self) -> None:
+        from markets import namespaces
         from markets.data_nodes.registry import register_module
 
+        connection_created.connect(namespaces.remember_connection)
+        pre_migrate.connect(namespaces.make_schema, sender=self)
         register_module("markets.data_nodes.prices")
         register_module("markets.data_nodes.interpolated_prices")
         connection_created.connect(_tell_who_writes, dispatch_uid="markets.audit")

@@ -1,6 +1,7 @@
 """The stable keys of built-in asset and index types, and their definitions."""
 
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -11,7 +12,7 @@ class AssetTypeDefinition:
     display_name: str
     description: str
 
-    def as_payload(self) -> dict[str, str]:
+    def as_payload(self) -> dict[str, Any]:
         return {
             "asset_type": self.asset_type,
             "display_name": self.display_name,
@@ -27,7 +28,7 @@ class IndexTypeDefinition:
     display_name: str
     description: str
 
-    def as_payload(self) -> dict[str, str]:
+    def as_payload(self) -> dict[str, Any]:
         return {
             "index_type": self.index_type,
             "display_name": self.display_name,

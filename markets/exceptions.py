@@ -53,6 +53,18 @@ class UnknownIdentifiers(InvalidInput):
         super().__init__(f"{named(self.identifiers, 'identifier')} not registered as {kind}. {remedy}")
 
 
+class UnknownFields(InvalidInput, TypeError):
+    """Fields that a row does not have, or that cannot be given here."""
+
+    code = "unknown_field"
+
+
+class MissingFields(InvalidInput, TypeError):
+    """Fields without which a row cannot be made or found."""
+
+    code = "missing_field"
+
+
 class InvalidReferences(InvalidInput):
     """Fields that name another row, and name one of the wrong kind; `by_field` has the fault of each."""
 
@@ -130,6 +142,12 @@ class AlreadyRunning(Conflict):
     """Another process is running this update."""
 
     code = "already_running"
+
+
+class NamespaceInUse(Conflict, RuntimeError):
+    """This process works in one namespace and is asked for another."""
+
+    code = "namespace_in_use"
 
 
 class RunSuperseded(Conflict):

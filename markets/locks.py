@@ -1,15 +1,19 @@
 """The advisory locks of MSM and their registered numbers, so that two uses never collide.
 
 A session-level lock lives as long as the connection that took it: when a worker dies, PostgreSQL lets go of it, and
-whoever takes it next knows that the former holder is gone.
+whoever takes it next knows that the former holder is gone. Locks are the database's, rows are a namespace's: the same
+number in another namespace is another lock.
 """
 
+import hashlib
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
 from django.db import connection
+
+from markets import namespaces
 
 SECONDS_BETWEEN_TRIES = 0.1
 
@@ -18,25 +22,35 @@ class LockSpace(IntEnum):
     NODE_UPDATE = 0x4D53_0001
     JOB = 0x4D53_0002
     BEAT = 0x4D53_0003
+    NAMESPACE = 0x4D53_0004
+
+
+def lock_class(space: LockSpace) -> int:
+    """The first of the two numbers of a lock: the space itself, or in a namespace a number of the two."""
+    namespace = namespaces.current()
+    if not namespace:
+        return int(space)
+    digest = hashlib.sha256(f"{namespace}:{int(space)}".encode()).digest()
+    return int.from_bytes(digest[:4], "big") % 2**31
 
 
 def try_lock(space: LockSpace, number: int) -> bool:
     """Take the lock for this connection, or say at once that another connection has it."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [int(space), number % 2**31])
+        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [lock_class(space), number % 2**31])
         return bool(cursor.fetchone()[0])
 
 
 def try_lock_for_transaction(space: LockSpace, number: int) -> bool:
     """Take the lock until the current transaction ends, or say at once that another connection has it."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [int(space), number % 2**31])
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [lock_class(space), number % 2**31])
         return bool(cursor.fetchone()[0])
 
 
 def unlock(space: LockSpace, number: int) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [int(space), number % 2**31])
+        cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [lock_class(space), number % 2**31])
 
 
 def is_held(space: LockSpace, number: int) -> bool:
@@ -46,7 +60,7 @@ def is_held(space: LockSpace, number: int) -> bool:
             "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted "
             "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
             "AND classid = %s::bigint::oid AND objid = %s::bigint::oid)",
-            [int(space), number % 2**31],
+            [lock_class(space), number % 2**31],
         )
         return bool(cursor.fetchone()[0])
 

@@ -1,70 +1,105 @@
 """The engine: which database and tables this process is attached to. It attaches and verifies; it never creates."""
 
-import difflib
 import logging
+import math
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
 
-from django.apps import apps
 from django.conf import settings
-from django.db import OperationalError, connection, models
+from django.db import DEFAULT_DB_ALIAS, models
 
-from markets.exceptions import InvalidInput, NotFound
+from markets import namespaces
+from markets.engine.namespaces import clean_namespace
+from markets.exceptions import InvalidInput, NamespaceInUse, clipped
 from markets.services import audit
+from msm.selection import Models, name_of, select
+from msm.verification import verify
 
 logger = logging.getLogger("msm.runtime")
 
-# The names by which tables are selected, and the Django models behind them; a table comes after those it refers to.
-SELECTABLE = {
-    "AssetType": "markets.AssetType",
-    "Asset": "markets.Asset",
-    "OpenFigiAssetDetails": "markets.OpenFigiDetails",
-    "AssetCategory": "markets.AssetCategory",
-    "AssetCategoryMembership": "markets.AssetCategoryMembership",
-    "IndexType": "markets.IndexType",
-    "Index": "markets.Index",
-    "Issuer": "markets.Issuer",
-    "CurrencySpotAssetDetails": "markets.CurrencySpot",
-    "BondAssetDetails": "markets.Bond",
-    "FutureAssetDetails": "markets.Future",
-    "Calendar": "markets.Calendar",
-    "CalendarDate": "markets.CalendarDate",
-    "CalendarSession": "markets.CalendarSession",
-    "CalendarEvent": "markets.CalendarEvent",
-    "Portfolio": "portfolios.Portfolio",
-    "AccountGroup": "portfolios.AccountGroup",
-    "Account": "portfolios.Account",
-    "AccountAllocationModel": "portfolios.AccountAllocationModel",
-    "AccountTargetAllocation": "portfolios.AccountTargetAllocation",
-    "PositionSet": "portfolios.PositionSet",
-    "AccountHoldingsSet": "portfolios.AccountHoldingsSet",
-    "VirtualFund": "portfolios.VirtualFund",
-}
-ALIASES = {
-    "OpenFigiDetails": "OpenFigiAssetDetails",
-    "CurrencySpot": "CurrencySpotAssetDetails",
-    "Bond": "BondAssetDetails",
-    "Future": "FutureAssetDetails",
-}
 MANAGEMENT_MODES = ("platform_managed", "external_registered")
+VARIABLE = "MSM_AUTO_REGISTER_NAMESPACE"
+
+
+class MetaTable(str):
+    """A physical table's name, which knows what it is: `identifier` is the published name, `schema` where it lives."""
+
+    identifier: str
+    model: type[models.Model]
+    namespace: str | None
+
+    @property
+    def table_name(self) -> str:
+        return str(self)
+
+    @property
+    def schema(self) -> str:
+        return self.namespace or "public"
 
 
 @dataclass(frozen=True)
-class Runtime:
-    """What `start_engine` attached to: the models by name, and their tables, dependencies first."""
+class Context:
+    """Where the engine works: Django's connection, the namespace (None: the default one) and who keeps the tables."""
 
+    database: str
+    namespace: str | None
     management_mode: str
-    meta_table_models: dict[str, type[models.Model]]
-    meta_tables: dict[str, str]
 
-    def table(self, name: str) -> str:
-        """The physical table of a model. Raises InvalidInput for a model that is not attached."""
-        try:
-            return self.meta_tables[ALIASES.get(name, name)]
-        except KeyError:
-            raise InvalidInput(f"{name} is not attached. Attached: {', '.join(self.meta_tables)}.") from None
+
+class Runtime:
+    """What `start_engine` attached to; one for each process. A later call that names more tables extends it."""
+
+    def __init__(self, context: Context) -> None:
+        self.context = context
+        self._models: Models = {}
+        self._tables: dict[str, MetaTable] = {}
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace; None is the default one."""
+        return self.context.namespace
+
+    @property
+    def management_mode(self) -> str:
+        return self.context.management_mode
+
+    @property
+    def meta_table_models(self) -> Mapping[str, type[models.Model]]:
+        """Identifier → model, referred-to models first."""
+        return MappingProxyType(self._models)
+
+    @property
+    def meta_tables(self) -> Mapping[str, MetaTable]:
+        """Identifier → physical table, in the same order."""
+        return MappingProxyType(self._tables)
+
+    def table(self, selector: Any) -> MetaTable:
+        """The physical table of a model: a model or row class, its name, identifier or table.
+
+        Raises InvalidInput, a ValueError, for what names none, or one that is not attached.
+        """
+        name = name_of(selector, namespace=self.namespace or "", field="selector")
+        if name not in self._tables:
+            raise InvalidInput(
+                f"{name} is not attached. Attached: {', '.join(self._tables)}. Add it: {_remedy([name])}"
+            )
+        return self._tables[name]
+
+    def __repr__(self) -> str:
+        where = f"namespace={self.namespace!r}, management_mode={self.management_mode!r}"
+        return f"<Runtime {where}, tables={list(self._tables)}>"
+
+    def _extend(self, wanted: Models) -> None:
+        tables = {}
+        for name, model in wanted.items():
+            table = MetaTable(model._meta.db_table)
+            table.identifier, table.model, table.namespace = namespaces.published(name), model, self.namespace
+            tables[name] = table
+        self._models, self._tables = wanted, tables
 
 
 _lock = threading.Lock()
@@ -72,36 +107,60 @@ _runtime: Runtime | None = None
 
 
 def start_engine(
-    models: Iterable[str] | None = None, *, management_mode: str = "platform_managed", timeout: float | None = None
+    models: Iterable[Any] | None = None,
+    *,
+    management_mode: str = "platform_managed",
+    namespace: str | None = None,
+    timeout: float | None = None,
 ) -> Runtime:
     """Attach this process to the database and verify that the tables of `models` (all, when None) are there.
 
-    Tables that the named ones refer to are added. A second call attaches what the first did not and returns the
-    runtime that has both; another `management_mode` is refused. `timeout` in seconds bounds the connection attempt.
-    Raises InvalidInput for an unknown name (with suggestions), NotFound listing missing tables, ConnectionError when
-    the database cannot be reached.
+    `models` are model or row classes, or names: `Asset`, `AssetTable`, `mainsequence.examples.Asset`, `markets_asset`.
+    Tables that they refer to are added. A second call returns the same runtime, extended where it names more.
+    `namespace` is a PostgreSQL schema that `manage.py migrate_namespace` made; unless given, the one that
+    MSM_AUTO_REGISTER_NAMESPACE names, else the default one. With `management_mode="external_registered"` somebody else
+    makes and alters the tables, and their columns and types are compared, too. `timeout` in seconds bounds the
+    connection attempt.
+
+    Raises InvalidInput (a ValueError) for an unknown name, with suggestions; NotFound (a LookupError) listing what is
+    missing, with the remedy; RuntimeError for another namespace or mode than the process has; ConnectionError when the
+    database cannot be reached. Then the engine is as it was.
     """
     global _runtime
     if management_mode not in MANAGEMENT_MODES:
-        raise InvalidInput(f"management_mode={management_mode!r}; use {' or '.join(MANAGEMENT_MODES)}.")
-    wanted = _with_references(_selected(list(models) if models is not None else None))
-    os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # notebooks run an event loop; calls there may block
+        raise InvalidInput(
+            f"management_mode={clipped(repr(management_mode))}; use {' or '.join(MANAGEMENT_MODES)}.",
+            field="management_mode",
+        )
+    seconds = _seconds(timeout)
     with _lock:
+        wanted_namespace = _namespace(namespace)
+        wanted = select(models, namespace=wanted_namespace)
+        os.environ.setdefault("DJANGO_ALLOW_ASYNC_UNSAFE", "true")  # notebooks run an event loop; calls there may block
         if _runtime is not None:
-            if _runtime.management_mode != management_mode:
-                raise RuntimeError(
-                    f"The engine already runs with management_mode={_runtime.management_mode!r}. One process has one."
-                )
-            if set(wanted) <= set(_runtime.meta_table_models):
+            _refuse_another(_runtime, wanted_namespace, management_mode)
+            if set(wanted) <= set(_runtime.meta_tables):
                 logger.info("engine reused: %s", ", ".join(_runtime.meta_tables))
                 return _runtime
-            wanted = {**_runtime.meta_table_models, **wanted}
-        _verify(wanted, timeout)
+            wanted = select([*_runtime.meta_table_models, *wanted], namespace=wanted_namespace)
+        before = namespaces.current()
+        namespaces.adopt(wanted_namespace)
+        try:
+            verify(wanted, columns=management_mode == "external_registered", timeout=seconds)
+        except BaseException:
+            namespaces.adopt(before)
+            raise
+        if _runtime is None:
+            _runtime = Runtime(Context(DEFAULT_DB_ALIAS, wanted_namespace or None, management_mode))
+        _runtime._extend(wanted)
         if audit.current() == audit.NOBODY:
             audit.speak_for_process(source="Python", actor=audit.operating_system_user())
-        _runtime = Runtime(management_mode, wanted, {name: model._meta.db_table for name, model in wanted.items()})
         logger.info(
-            "engine started: %s", ", ".join(f"{name} ({table})" for name, table in _runtime.meta_tables.items())
+            "engine started in %s, %s: %d models, %s",
+            namespaces.described(wanted_namespace),
+            management_mode,
+            len(wanted),
+            ", ".join(f"{table.identifier} ({table})" for table in _runtime.meta_tables.values()),
         )
         return _runtime
 
@@ -112,7 +171,7 @@ def attached(row_class: str, *names: str) -> Runtime:
         raise RuntimeError(
             f"{row_class} needs the engine, which is not started. Call once at start-up: {_remedy(names)}"
         )
-    missing = [name for name in names if name not in _runtime.meta_table_models]
+    missing = [name for name in names if name not in _runtime._tables]
     if missing:
         raise RuntimeError(
             f"{row_class} needs {', '.join(missing)}; the engine has {', '.join(_runtime.meta_tables)}. "
@@ -126,50 +185,31 @@ def _remedy(names: Sequence[str]) -> str:
     return f"import msm; msm.start_engine(models=[{quoted}])"
 
 
-def _selected(names: list[str] | None) -> dict[str, type[models.Model]]:
-    chosen = list(SELECTABLE) if names is None else names
-    found: dict[str, type[models.Model]] = {}
-    for name in chosen:
-        if not isinstance(name, str):
-            name = getattr(name, "__name__", str(name))
-        name = ALIASES.get(name, name)
-        if name not in SELECTABLE:
-            near = difflib.get_close_matches(name, SELECTABLE, n=3, cutoff=0.5)
-            hint = f"Did you mean {' or '.join(near)}?" if near else f"Known: {', '.join(SELECTABLE)}."
-            raise InvalidInput(f"start_engine knows no model {name!r}. {hint}", field="models")
-        found[name] = apps.get_model(SELECTABLE[name])
-    return found
+def _namespace(given: object) -> str:
+    """The namespace that is meant: the argument, else the process's own once it started, else the environment's."""
+    if given is not None:
+        return clean_namespace(given)
+    if _runtime is not None:
+        return _runtime.namespace or ""
+    variable = os.environ.get(VARIABLE, "").strip()
+    return clean_namespace(variable, field=VARIABLE) if variable else str(settings.NAMESPACE)
 
 
-def _with_references(chosen: dict[str, type[models.Model]]) -> dict[str, type[models.Model]]:
-    """The chosen models and those that their foreign keys and memberships reach, referred-to models first."""
-    names: dict[type[models.Model], str] = {}
-    for name, label in SELECTABLE.items():
-        names.setdefault(apps.get_model(label), name)
-    reached: dict[type[models.Model], str] = {}
-    waiting = [(model, name) for name, model in chosen.items()]
-    while waiting:
-        model, name = waiting.pop()
-        if model in reached:
-            continue
-        reached[model] = name
-        related = [field.related_model for field in model._meta.concrete_fields]
-        related += [field.remote_field.through for field in model._meta.many_to_many]
-        waiting += [(target, names[target]) for target in related if target in names]
-    return {reached[model]: model for model in names if model in reached}
-
-
-def _verify(wanted: dict[str, type[models.Model]], timeout: float | None) -> None:
-    if timeout is not None:
-        connection.settings_dict.setdefault("OPTIONS", {})["connect_timeout"] = max(1, round(timeout))
-    try:
-        with connection.cursor() as cursor:
-            present = set(connection.introspection.table_names(cursor))
-    except OperationalError as error:
-        where = "DATABASE_URL" if getattr(settings, "DATABASE_URL", "") else "MSM_DATA_DIR"
-        raise ConnectionError(f"The database cannot be reached ({str(error).strip()}). Check {where}.") from error
-    missing = sorted({model._meta.db_table for model in wanted.values()} - present)
-    if missing:
-        raise NotFound(
-            f"The database has no table {', '.join(missing)}. Create them: .venv/bin/python manage.py migrate"
+def _refuse_another(runtime: Runtime, namespace: str, management_mode: str) -> None:
+    if (runtime.namespace or "") != namespace:
+        raise NamespaceInUse(
+            f"The engine already works in {namespaces.described(runtime.namespace or '')}, not in "
+            f"{namespaces.described(namespace)}. One process has one: start another."
         )
+    if runtime.management_mode != management_mode:
+        raise RuntimeError(
+            f"The engine already runs with management_mode={runtime.management_mode!r}. One process has one."
+        )
+
+
+def _seconds(timeout: object) -> float | None:
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or not math.isfinite(timeout) or timeout <= 0:
+        raise InvalidInput(f"timeout={clipped(repr(timeout))} must be a positive number of seconds.", field="timeout")
+    return float(timeout)

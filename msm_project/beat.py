@@ -1,4 +1,4 @@
-"""`python -m msm_project.beat`: celery beat, one at a time for each database.
+"""`python -m msm_project.beat`: celery beat, one at a time for each namespace of a database.
 
 Two schedulers would send every scheduled task twice. The right to run is an advisory lock of the database: it ends
 with its connection, so a crashed scheduler blocks nobody, and whoever waits takes over.
@@ -54,10 +54,10 @@ def wait_for_turn(holder: BaseDatabaseWrapper) -> None:
 
 
 def try_to_hold(holder: BaseDatabaseWrapper) -> bool:
-    from markets.locks import LockSpace
+    from markets.locks import LockSpace, lock_class
 
     with holder.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, 0)", [int(LockSpace.BEAT)])
+        cursor.execute("SELECT pg_try_advisory_lock(%s, 0)", [lock_class(LockSpace.BEAT)])
         return bool(cursor.fetchone()[0])
 
 

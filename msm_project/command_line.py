@@ -84,8 +84,14 @@ def _about_schema(error: BaseException) -> str | None:
     from psycopg import errors
 
     if isinstance(error.__cause__, errors.UndefinedTable | errors.UndefinedColumn | errors.InvalidSchemaName):
-        return f"The database is not migrated ({_first_line(error)}). Run: manage.py migrate"
+        return f"The database is not migrated ({_first_line(error)}). Run: manage.py {_migration()}"
     return None
+
+
+def _migration() -> str:
+    from markets import namespaces
+
+    return f"migrate_namespace {namespaces.current()}" if namespaces.current() else "migrate"
 
 
 def _is_redis_failure(error: BaseException) -> bool:

@@ -2,10 +2,14 @@
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+from markets.engine.namespaces import clean_namespace, with_namespace
+from markets.exceptions import InvalidInput
 
 POSTGRES_SCHEMES = {"postgres", "postgresql", "pgsql"}
 REDIS_SCHEMES = {"redis", "rediss", "redis+socket", "unix"}
@@ -57,6 +61,21 @@ def read_int(name: str, default: int, *, minimum: int, maximum: int) -> int:
 def read_list(name: str, default: list[str] | None = None) -> list[str]:
     value = read(name)
     return [part.strip() for part in value.split(",") if part.strip()] if value else list(default or [])
+
+
+def read_namespace(name: str) -> str:
+    """The namespace, "" when unset. Raises ImproperlyConfigured for a name that there cannot be."""
+    value = read(name)
+    try:
+        return clean_namespace(value, field=name) if value else ""
+    except InvalidInput as error:
+        raise ImproperlyConfigured(str(error)) from error
+
+
+def connection_options(options: Mapping[str, object], namespace: str) -> dict[str, object]:
+    """The OPTIONS of a connection that sees the tables of the namespace."""
+    value = with_namespace(str(options.get("options", "")), namespace)
+    return {**options, "options": value} if value else dict(options)
 
 
 def without_password(url: str) -> str:

@@ -24,6 +24,7 @@ ALLOWED_HOSTS = environment.read_list("ALLOWED_HOSTS", ["localhost", "127.0.0.1"
 CSRF_TRUSTED_ORIGINS = environment.read_list("CSRF_TRUSTED_ORIGINS")
 PORT = environment.read_int("MSM_PORT", 8000, minimum=1, maximum=65535)
 IMPORT_MAX_BYTES = environment.read_int("MSM_IMPORT_MAX_MIB", 200, minimum=1, maximum=4096) * 2**20
+NAMESPACE = environment.read_namespace("MSM_AUTO_REGISTER_NAMESPACE")
 NODE_MODULES = environment.read_list("MSM_NODE_MODULES")
 
 INSTALLED_APPS = [
@@ -100,6 +101,7 @@ if EMBEDDED_DATABASE:
     }
 else:
     DATABASES = {"default": {"ENGINE": "django.db.backends.postgresql", **_external_database}}
+DATABASES["default"]["OPTIONS"] = environment.connection_options(DATABASES["default"].get("OPTIONS", {}), NAMESPACE)
 DATABASES["default"]["CONN_MAX_AGE"] = 60  # a page view should not pay for a new connection
 DATABASES["default"]["CONN_HEALTH_CHECKS"] = True  # a restarted server costs one reconnect, not one error page
 
@@ -117,7 +119,8 @@ CELERY_TASK_REJECT_ON_WORKER_LOST = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1  # tasks are minutes, not milliseconds: do not hoard them
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
-CELERY_TASK_DEFAULT_QUEUE = "msm"
+QUEUE = "msm"
+CELERY_TASK_DEFAULT_QUEUE = f"{QUEUE}.{NAMESPACE}" if NAMESPACE else QUEUE  # a worker knows the jobs of its namespace
 CELERY_TIMEZONE = "UTC"
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # workers log as LOGGING says: one JSON object a line
 CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
@@ -247,7 +250,7 @@ LOGGING = {
 UNFOLD = {
     "SITE_TITLE": "MSM",
     "SITE_HEADER": "MSM",
-    "SITE_SUBHEADER": "Embedded servers: one host" if EMBEDDED_DATABASE else "Markets platform",
+    "SITE_SUBHEADER": NAMESPACE or ("Embedded servers: one host" if EMBEDDED_DATABASE else "Markets platform"),
     "SITE_URL": None,
     "SITE_SYMBOL": "candlestick_chart",
     "SITE_FAVICONS": [

@@ -11,7 +11,6 @@ from django.db.models.functions import Now
 from django.http import HttpRequest, HttpResponse
 from unfold.widgets import UnfoldAdminTextInputWidget
 
-from markets.admin.asset_search import MOST_MATCHES
 from markets.admin.formatting import counted
 from markets.admin.key_choices import KeyChoiceField
 from markets.admin.selecting import (
@@ -29,6 +28,7 @@ from markets.admin.service_saving import ServiceAdmin
 from markets.admin.strict_input import KnownChoices
 from markets.models import Asset, AssetCategory, AssetCategoryMembership, AssetType
 from markets.services import categories
+from markets.services.asset_search import MOST_MATCHES
 from markets.services.audit import because
 from markets.services.type_changes import change_asset_types, plan_type_change
 

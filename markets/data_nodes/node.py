@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import pandas as pd
 from django.db import models
 
+from markets import namespaces
 from markets.data_nodes import reads, runs
 from markets.data_nodes.configuration import constructor_defaults
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
@@ -33,6 +34,7 @@ class DataNode:
     Class attributes: `index_names`; `key_columns`, the primary key's order (identities before time unless told);
     `model`, a Django model that owns the table (else the engine makes one); `_ARGS_IGNORE_IN_STORAGE_HASH`, arguments
     that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins.
+    `hash_namespace` sets an experiment's hashes apart; unless given it is the namespace of the process.
     """
 
     index_names: ClassVar[tuple[str, ...]] = ("time_index", "asset_identifier")
@@ -55,7 +57,7 @@ class DataNode:
         return logging.getLogger(f"{runs.LOGGER_NAME}.{type(self).__name__}")
 
     def __init__(self, *, hash_namespace: str = "") -> None:
-        self.hash_namespace = hash_namespace.strip()
+        self.hash_namespace = hash_namespace.strip() or namespaces.current()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)

@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, models, transaction
 
+from markets import namespaces
 from markets.data_nodes.configuration import encode_node
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.engine.frames import TIME_INDEX
 from markets.engine.hashing import class_path
+from markets.engine.namespaces import qualified
 from markets.exceptions import Conflict, InvalidInput
 from markets.models import NodeUpdate, StorageNode
 
@@ -112,9 +114,7 @@ def record_metadata(
 
 def published_identifier(node: "DataNode", table: TableMetaData) -> str:
     """The name by which the table is found; an experiment's begins with its namespace and so hides no other."""
-    if node.hash_namespace and node.model is None:
-        return f"{node.hash_namespace}.{table.identifier}"
-    return table.identifier
+    return qualified(table.identifier, node.hash_namespace if node.model is None else namespaces.current())
 
 
 def _columns_of_model(model: type[models.Model], index_names: list[str]) -> list[dict[str, str]]:

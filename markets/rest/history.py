@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from markets.models import Operation
 from markets.rest import parameters
 from markets.rest.errors import NotFoundResponse
-from markets.rest.filters import PAGING
+from markets.rest.pagination import PAGING
 from markets.services import history
 from markets.services.history import Described, FieldChange, Reference
 

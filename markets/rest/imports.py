@@ -22,10 +22,10 @@ from markets.models import EmptyCells, ImportOutcome, ImportRow, ImportRun, Impo
 from markets.rest import parameters
 from markets.rest.base import UID, RegistryViewSet, etag, parse_uid
 from markets.rest.errors import TooLarge
-from markets.rest.filters import PAGING, Ordering, RegistryFilters, SearchFilter
+from markets.rest.filters import Ordering, RegistryFilters, SearchFilter
 from markets.rest.frames import AnyAccept
 from markets.rest.jobs import JobSerializer
-from markets.rest.pagination import LimitOffset
+from markets.rest.pagination import PAGING
 from markets.rest.parsers import Utf8JSONParser
 from markets.rest.permissions import RegistryPermission
 from markets.rest.serializers import StrictCharField, StrictSerializer
@@ -225,8 +225,8 @@ class ImportViewSet(RegistryViewSet):
         run = imports.request_undo(self.get_object(), user=request.user, force=force, **values)
         return self._answer(run, status.HTTP_202_ACCEPTED)
 
-    @extend_schema(parameters=[UID, OUTCOME, KEY], responses=ImportRowSerializer(many=True))
-    @action(detail=True, methods=["get"], pagination_class=LimitOffset, filterset_class=None)
+    @extend_schema(parameters=[UID, OUTCOME, KEY, COUNT_PRECISION], responses=ImportRowSerializer(many=True))
+    @action(detail=True, methods=["get"], filterset_class=None)
     def rows(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """What each row of the file does, in the file's order."""
         run = self.get_object()

@@ -17,6 +17,7 @@ from markets.services.calendar_dates import write_market_dates
 from markets.services.calendar_rows import check_in_horizon
 from markets.services.calendar_rows import touch as _touch
 from markets.services.market_calendars import SOURCE, MarketSchedule, is_time_zone, market_schedule
+from markets.services.registry_rows import require
 from markets.services.stored import insert_or_lock, locked
 from markets.services.values import (
     UNSET,
@@ -149,6 +150,17 @@ def create_calendar(
             f"A calendar {saved.row.unique_identifier!r} exists already. Change that one, or choose another identifier."
         )
     return saved.row
+
+
+@transaction.atomic
+def upsert_calendar(*, unique_identifier: str, **fields: Any) -> Upserted[Calendar]:
+    """The calendar with this identifier, made (as by `create_calendar`) or changed (as by `update_calendar`)."""
+    identifier = clean_identifier(unique_identifier)
+    stored = Calendar.objects.filter(unique_identifier=identifier).first()
+    if stored is not None:
+        return Upserted(update_calendar(stored, **fields), created=False)
+    require(fields, ("display_name", "valid_from", "valid_to"), subject="calendar")
+    return Upserted(create_calendar(unique_identifier=identifier, **fields), created=True)
 
 
 @transaction.atomic

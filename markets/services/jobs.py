@@ -12,7 +12,7 @@ from django.db import DEFAULT_DB_ALIAS, Error, connection, connections, transact
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 
-from markets import locks
+from markets import locks, namespaces
 from markets.engine.text import storable_text
 from markets.exceptions import NotFound
 from markets.models import Job, JobMessage, JobStatus
@@ -112,7 +112,7 @@ def publish(job: Job) -> None:
     from celery import current_app
 
     try:
-        current_app.send_task("markets.execute_job", args=[str(job.uid)], retry=False)
+        current_app.send_task("markets.execute_job", args=[str(job.uid)], queue=namespaces.queue(), retry=False)
     except Exception as error:
         logger.exception("cannot queue job %s", job.uid)
         _finish(

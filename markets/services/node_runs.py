@@ -6,6 +6,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from markets import namespaces
 from markets.data_nodes import registration, runs
 from markets.data_nodes.configuration import build_node
 from markets.data_nodes.node import DataNode
@@ -38,7 +39,7 @@ def find_node_update(name: str) -> NodeUpdate:
     by_hash = updates.filter(update_hash=name).first() or (updates.filter(uid=name).first() if _is_uid(name) else None)
     if by_hash is not None:
         return by_hash
-    found = list(updates.filter(storage__identifier=name)[:11])
+    found = list(updates.filter(storage__identifier__in={name, namespaces.published(name)})[:11])
     if not found:
         known = NodeUpdate.objects.exclude(storage__identifier=None).values_list("storage__identifier", flat=True)
         listed = ", ".join(sorted({str(identifier) for identifier in known})[:10]) or "none yet"

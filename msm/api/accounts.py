@@ -1,14 +1,15 @@
 """Accounts, their groups, what they are meant to hold, and the sets of positions and holdings.
 
-In `upsert` and `update` an argument that is left out keeps what is stored, and None clears it. Times carry a zone.
+In `upsert` and `update` a field that is left out keeps what is stored, and None clears it. Times carry a zone.
 """
 
 import datetime as dt
 import uuid
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
-from markets.services.values import UNSET, given
-from msm.api.references import Instant, ReferringRow, Uid
+from msm.api.payloads import Payload, Services
+from msm.api.references import Instant, ReferringRow
+from msm.api.rows import Uid
 from portfolios.models import Account as AccountModel
 from portfolios.models import AccountAllocationModel as AllocationModelModel
 from portfolios.models import AccountGroup as GroupModel
@@ -18,45 +19,64 @@ from portfolios.models import PositionSet as PositionSetModel
 from portfolios.services import accounts
 
 
+class AccountGroupFields(TypedDict, total=False):
+    group_name: str
+    group_description: str | None
+    metadata_json: dict[str, Any] | None
+
+
 class AccountGroup(ReferringRow):
     """A group of accounts, known by its name."""
 
     __model__ = GroupModel
     __required_tables__ = ("AccountGroup",)
+    __writable__ = AccountGroupFields
+    __fixed__ = ("group_name",)
+    __services__ = Services(
+        create=accounts.create_group,
+        upsert=accounts.upsert_group,
+        update=accounts.update_group,
+        bulk_upsert=accounts.bulk_upsert_groups,
+    )
 
     group_name: str
     group_description: str | None
     metadata_json: dict[str, Any] | None
 
     @classmethod
-    def create(
-        cls, *, group_name: str, group_description: str | None = None, metadata_json: dict[str, Any] | None = None
-    ) -> Self:
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[AccountGroupFields]) -> Self:
         """A new group. Raises Conflict when the name is taken."""
-        cls._rows()
-        return cls._of(
-            accounts.create_group(
-                group_name=group_name, group_description=group_description, metadata_json=metadata_json
-            )
-        )
+        return cls._create(payload, fields)
 
     @classmethod
-    def upsert(cls, *, group_name: str, group_description: Any = UNSET, metadata_json: Any = UNSET) -> Self:
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[AccountGroupFields]) -> Self:
         """The group with this name, made or changed."""
-        cls._rows()
-        fields = given(group_description=group_description, metadata_json=metadata_json)
-        return cls._of(accounts.upsert_group(group_name=group_name, **fields).row)
+        return cls._upsert(payload, fields)
 
     @classmethod
-    def update(cls, uid: Uid, *, group_description: Any = UNSET, metadata_json: Any = UNSET) -> Self:
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[AccountGroupFields]) -> Self:
         """Change a group; its name never changes. Raises NotFound."""
-        fields = given(group_description=group_description, metadata_json=metadata_json)
-        return cls._of(accounts.update_group(cls._stored(uid), **fields))
+        return cls._update(uid, payload, fields)
+
+
+class AccountFields(TypedDict, total=False):
+    unique_identifier: str
+    account_name: str
+    is_paper: bool
+    account_is_active: bool
+    account_group_uid: Uid | None
+    metadata_json: dict[str, Any] | None
 
 
 class Account(ReferringRow):
     __model__ = AccountModel
     __required_tables__ = ("Account",)
+    __writable__ = AccountFields
+    __services__ = Services(
+        create=accounts.create_account,
+        upsert=accounts.upsert_account,
+        update=accounts.update_account,
+    )
     __references__ = ("account_group",)
 
     unique_identifier: str
@@ -67,71 +87,25 @@ class Account(ReferringRow):
     metadata_json: dict[str, Any] | None
 
     @classmethod
-    def create(
-        cls,
-        *,
-        unique_identifier: str,
-        account_name: str,
-        is_paper: bool = True,
-        account_is_active: bool = False,
-        account_group_uid: Uid | None = None,
-        metadata_json: dict[str, Any] | None = None,
-    ) -> Self:
-        """A new account. Raises Conflict when the identifier is taken."""
-        cls._rows()
-        return cls._of(
-            accounts.create_account(
-                unique_identifier=unique_identifier,
-                account_name=account_name,
-                is_paper=is_paper,
-                account_is_active=account_is_active,
-                account_group_uid=account_group_uid,
-                metadata_json=metadata_json,
-            )
-        )
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[AccountFields]) -> Self:
+        """A new account: a paper account and inactive, unless told. Raises Conflict when the identifier is taken."""
+        return cls._create(payload, fields)
 
     @classmethod
-    def upsert(
-        cls,
-        *,
-        unique_identifier: str,
-        account_name: Any = UNSET,
-        is_paper: bool | Any = UNSET,
-        account_is_active: bool | Any = UNSET,
-        account_group_uid: Any = UNSET,
-        metadata_json: Any = UNSET,
-    ) -> Self:
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[AccountFields]) -> Self:
         """The account with this identifier, made (then `account_name` is needed) or changed."""
-        cls._rows()
-        fields = given(
-            account_name=account_name,
-            is_paper=is_paper,
-            account_is_active=account_is_active,
-            account_group_uid=account_group_uid,
-            metadata_json=metadata_json,
-        )
-        return cls._of(accounts.upsert_account(unique_identifier=unique_identifier, **fields).row)
+        return cls._upsert(payload, fields)
 
     @classmethod
-    def update(
-        cls,
-        uid: Uid,
-        *,
-        account_name: Any = UNSET,
-        is_paper: bool | Any = UNSET,
-        account_is_active: bool | Any = UNSET,
-        account_group_uid: Any = UNSET,
-        metadata_json: Any = UNSET,
-    ) -> Self:
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[AccountFields]) -> Self:
         """Change an account; its identifier never changes. Raises NotFound."""
-        fields = given(
-            account_name=account_name,
-            is_paper=is_paper,
-            account_is_active=account_is_active,
-            account_group_uid=account_group_uid,
-            metadata_json=metadata_json,
-        )
-        return cls._of(accounts.update_account(cls._stored(uid), **fields))
+        return cls._update(uid, payload, fields)
+
+
+class AllocationModelFields(TypedDict, total=False):
+    allocation_model_name: str
+    allocation_model_description: str | None
+    metadata_json: dict[str, Any] | None
 
 
 class AccountAllocationModel(ReferringRow):
@@ -139,43 +113,43 @@ class AccountAllocationModel(ReferringRow):
 
     __model__ = AllocationModelModel
     __required_tables__ = ("AccountAllocationModel",)
+    __writable__ = AllocationModelFields
+    __fixed__ = ("allocation_model_name",)
+    __services__ = Services(
+        create=accounts.create_allocation_model,
+        upsert=accounts.upsert_allocation_model,
+        update=accounts.update_allocation_model,
+        bulk_upsert=accounts.bulk_upsert_allocation_models,
+    )
 
     allocation_model_name: str
     allocation_model_description: str | None
     metadata_json: dict[str, Any] | None
 
     @classmethod
-    def create(
-        cls,
-        *,
-        allocation_model_name: str,
-        allocation_model_description: str | None = None,
-        metadata_json: dict[str, Any] | None = None,
-    ) -> Self:
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[AllocationModelFields]) -> Self:
         """A new model. Raises Conflict when the name is taken."""
-        cls._rows()
-        return cls._of(
-            accounts.create_allocation_model(
-                allocation_model_name=allocation_model_name,
-                allocation_model_description=allocation_model_description,
-                metadata_json=metadata_json,
-            )
-        )
+        return cls._create(payload, fields)
 
     @classmethod
-    def upsert(
-        cls, *, allocation_model_name: str, allocation_model_description: Any = UNSET, metadata_json: Any = UNSET
-    ) -> Self:
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[AllocationModelFields]) -> Self:
         """The model with this name, made or changed."""
-        cls._rows()
-        fields = given(allocation_model_description=allocation_model_description, metadata_json=metadata_json)
-        return cls._of(accounts.upsert_allocation_model(allocation_model_name=allocation_model_name, **fields).row)
+        return cls._upsert(payload, fields)
 
     @classmethod
-    def update(cls, uid: Uid, *, allocation_model_description: Any = UNSET, metadata_json: Any = UNSET) -> Self:
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[AllocationModelFields]) -> Self:
         """Change a model; its name never changes. Raises NotFound."""
-        fields = given(allocation_model_description=allocation_model_description, metadata_json=metadata_json)
-        return cls._of(accounts.update_allocation_model(cls._stored(uid), **fields))
+        return cls._update(uid, payload, fields)
+
+
+class TargetAllocationFields(TypedDict, total=False):
+    unique_identifier: str
+    account_uid: Uid
+    account_allocation_model_uid: Uid
+    display_name: str | None
+    is_active: bool
+    source: str | None
+    metadata_json: dict[str, Any] | None
 
 
 class AccountTargetAllocation(ReferringRow):
@@ -183,6 +157,13 @@ class AccountTargetAllocation(ReferringRow):
 
     __model__ = TargetAllocationModel
     __required_tables__ = ("AccountTargetAllocation",)
+    __writable__ = TargetAllocationFields
+    __fixed__ = ("unique_identifier", "account_uid")
+    __services__ = Services(
+        create=accounts.create_target_allocation,
+        upsert=accounts.upsert_target_allocation,
+        update=accounts.update_target_allocation,
+    )
     __references__ = ("account", "account_allocation_model")
 
     unique_identifier: str
@@ -194,75 +175,26 @@ class AccountTargetAllocation(ReferringRow):
     metadata_json: dict[str, Any] | None
 
     @classmethod
-    def create(
-        cls,
-        *,
-        unique_identifier: str,
-        account_uid: Uid,
-        account_allocation_model_uid: Uid,
-        display_name: str | None = None,
-        is_active: bool = True,
-        source: str | None = None,
-        metadata_json: dict[str, Any] | None = None,
-    ) -> Self:
-        """A new target allocation. Raises Conflict when the identifier is taken."""
-        cls._rows()
-        return cls._of(
-            accounts.create_target_allocation(
-                unique_identifier=unique_identifier,
-                account_uid=account_uid,
-                account_allocation_model_uid=account_allocation_model_uid,
-                display_name=display_name,
-                is_active=is_active,
-                source=source,
-                metadata_json=metadata_json,
-            )
-        )
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[TargetAllocationFields]) -> Self:
+        """A new target allocation, active unless told otherwise. Raises Conflict when the identifier is taken."""
+        return cls._create(payload, fields)
 
     @classmethod
-    def upsert(
-        cls,
-        *,
-        unique_identifier: str,
-        account_uid: Any = UNSET,
-        account_allocation_model_uid: Any = UNSET,
-        display_name: Any = UNSET,
-        is_active: bool | Any = UNSET,
-        source: Any = UNSET,
-        metadata_json: Any = UNSET,
-    ) -> Self:
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[TargetAllocationFields]) -> Self:
         """The target allocation with this identifier, made or changed. Raises Conflict for another account's."""
-        cls._rows()
-        fields = given(
-            account_uid=account_uid,
-            account_allocation_model_uid=account_allocation_model_uid,
-            display_name=display_name,
-            is_active=is_active,
-            source=source,
-            metadata_json=metadata_json,
-        )
-        return cls._of(accounts.upsert_target_allocation(unique_identifier=unique_identifier, **fields).row)
+        return cls._upsert(payload, fields)
 
     @classmethod
-    def update(
-        cls,
-        uid: Uid,
-        *,
-        account_allocation_model_uid: Any = UNSET,
-        display_name: Any = UNSET,
-        is_active: bool | Any = UNSET,
-        source: Any = UNSET,
-        metadata_json: Any = UNSET,
-    ) -> Self:
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[TargetAllocationFields]) -> Self:
         """Change a target allocation; its account and identifier never change. Raises NotFound."""
-        fields = given(
-            account_allocation_model_uid=account_allocation_model_uid,
-            display_name=display_name,
-            is_active=is_active,
-            source=source,
-            metadata_json=metadata_json,
-        )
-        return cls._of(accounts.update_target_allocation(cls._stored(uid), **fields))
+        return cls._update(uid, payload, fields)
+
+
+class PositionSetFields(TypedDict, total=False):
+    account_target_allocation_uid: Uid
+    position_set_time: Instant
+    source: str | None
+    metadata_json: dict[str, Any] | None
 
 
 class PositionSet(ReferringRow):
@@ -270,6 +202,13 @@ class PositionSet(ReferringRow):
 
     __model__ = PositionSetModel
     __required_tables__ = ("PositionSet",)
+    __writable__ = PositionSetFields
+    __fixed__ = ("account_target_allocation_uid", "position_set_time")
+    __services__ = Services(
+        create=accounts.create_position_set,
+        upsert=accounts.upsert_position_set,
+        update=accounts.update_position_set,
+    )
     __references__ = ("account_target_allocation",)
 
     account_target_allocation_uid: uuid.UUID
@@ -278,48 +217,25 @@ class PositionSet(ReferringRow):
     metadata_json: dict[str, Any] | None
 
     @classmethod
-    def create(
-        cls,
-        *,
-        account_target_allocation_uid: Uid,
-        position_set_time: Instant,
-        source: str | None = None,
-        metadata_json: dict[str, Any] | None = None,
-    ) -> Self:
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[PositionSetFields]) -> Self:
         """A new set. Raises Conflict when the allocation has one at this instant."""
-        cls._rows()
-        return cls._of(
-            accounts.create_position_set(
-                account_target_allocation_uid=account_target_allocation_uid,
-                position_set_time=position_set_time,
-                source=source,
-                metadata_json=metadata_json,
-            )
-        )
+        return cls._create(payload, fields)
 
     @classmethod
-    def upsert(
-        cls,
-        *,
-        account_target_allocation_uid: Uid,
-        position_set_time: Instant,
-        source: Any = UNSET,
-        metadata_json: Any = UNSET,
-    ) -> Self:
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[PositionSetFields]) -> Self:
         """The allocation's set at this instant, made or changed; an instant is the same in every zone."""
-        cls._rows()
-        saved = accounts.upsert_position_set(
-            account_target_allocation_uid=account_target_allocation_uid,
-            position_set_time=position_set_time,
-            **given(source=source, metadata_json=metadata_json),
-        )
-        return cls._of(saved.row)
+        return cls._upsert(payload, fields)
 
     @classmethod
-    def update(cls, uid: Uid, *, source: Any = UNSET, metadata_json: Any = UNSET) -> Self:
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[PositionSetFields]) -> Self:
         """Change a set; its allocation and time never change. Raises NotFound."""
-        fields = given(source=source, metadata_json=metadata_json)
-        return cls._of(accounts.update_position_set(cls._stored(uid), **fields))
+        return cls._update(uid, payload, fields)
+
+
+class HoldingsSetFields(TypedDict, total=False):
+    account_uid: Uid
+    time_index: Instant
+    source_data_node_uid: Uid | None
 
 
 class AccountHoldingsSet(ReferringRow):
@@ -327,6 +243,13 @@ class AccountHoldingsSet(ReferringRow):
 
     __model__ = HoldingsSetModel
     __required_tables__ = ("AccountHoldingsSet",)
+    __writable__ = HoldingsSetFields
+    __fixed__ = ("account_uid", "time_index")
+    __services__ = Services(
+        create=accounts.create_holdings_set,
+        upsert=accounts.upsert_holdings_set,
+        update=accounts.update_holdings_set,
+    )
     __references__ = ("account",)
 
     account_uid: uuid.UUID
@@ -334,24 +257,16 @@ class AccountHoldingsSet(ReferringRow):
     source_data_node_uid: uuid.UUID | None
 
     @classmethod
-    def create(cls, *, account_uid: Uid, time_index: Instant, source_data_node_uid: Uid | None = None) -> Self:
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[HoldingsSetFields]) -> Self:
         """A new set. Raises Conflict when the account has one at this instant."""
-        cls._rows()
-        return cls._of(
-            accounts.create_holdings_set(
-                account_uid=account_uid, time_index=time_index, source_data_node_uid=source_data_node_uid
-            )
-        )
+        return cls._create(payload, fields)
 
     @classmethod
-    def upsert(cls, *, account_uid: Uid, time_index: Instant, source_data_node_uid: Any = UNSET) -> Self:
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[HoldingsSetFields]) -> Self:
         """The account's set at this instant, made or changed; an instant is the same in every zone."""
-        cls._rows()
-        fields = given(source_data_node_uid=source_data_node_uid)
-        return cls._of(accounts.upsert_holdings_set(account_uid=account_uid, time_index=time_index, **fields).row)
+        return cls._upsert(payload, fields)
 
     @classmethod
-    def update(cls, uid: Uid, *, source_data_node_uid: Any = UNSET) -> Self:
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[HoldingsSetFields]) -> Self:
         """Change a set; its account and time never change. Raises NotFound."""
-        fields = given(source_data_node_uid=source_data_node_uid)
-        return cls._of(accounts.update_holdings_set(cls._stored(uid), **fields))
+        return cls._update(uid, payload, fields)

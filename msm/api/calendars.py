@@ -1,8 +1,9 @@
 """Calendars, their dates, sessions and events."""
 
 import datetime as dt
+import inspect
 import uuid
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 from django.db.models import F
 
@@ -10,17 +11,73 @@ from markets.models import Calendar as CalendarModel
 from markets.models import CalendarDate as CalendarDateModel
 from markets.models import CalendarEvent as CalendarEventModel
 from markets.models import CalendarSession as CalendarSessionModel
-from markets.services import calendar_dates, calendar_events, calendars
-from markets.services.bulk import BulkOutcome, OnError
+from markets.services import calendar_dates, calendar_events, calendar_sessions, calendars
 from markets.services.values import UNSET
-from msm.api.rows import Row
+from msm.api.payloads import Payload, Service, Services
+from msm.api.rows import Row, Uid
 from msm.runtime import attached
 
+Day = dt.date | str
+Moment = dt.datetime | str
 
-class CalendarSession(Row):
-    __model__ = CalendarSessionModel
-    __required_tables__ = ("CalendarSession",)
+
+class _CalendarRow(Row):
+    """A row of a calendar, which `calendar_uid` names."""
+
     __lookups__ = {"calendar_uid": "calendar__uid"}
+
+    calendar_uid: uuid.UUID
+
+    @classmethod
+    def _rows(cls) -> Any:
+        return super()._rows().annotate(calendar_uid=F("calendar__uid")).select_related("calendar")
+
+    @classmethod
+    def _of(cls, row: Any) -> Self:
+        row.calendar_uid = row.calendar.uid
+        return super()._of(row)
+
+
+def _of_calendar(service: Service) -> Service:
+    """The service with `calendar_uid` in place of the calendar."""
+
+    def call(*, calendar_uid: Uid, **fields: Any) -> Any:
+        return service(Calendar._stored(calendar_uid), **fields)
+
+    own = [item for item in inspect.signature(service).parameters.values() if item.name != "calendar"]
+    parameter = inspect.Parameter("calendar_uid", inspect.Parameter.KEYWORD_ONLY)
+    call.__signature__ = inspect.Signature([parameter, *own])  # type: ignore[attr-defined]
+    return call
+
+
+class CalendarSessionFields(TypedDict, total=False):
+    calendar_uid: Uid
+    local_date: Day
+    session_label: str
+    opens_at: Moment
+    closes_at: Moment
+    break_starts_at: Moment | None
+    break_ends_at: Moment | None
+    is_early_close: bool
+    is_primary: bool
+    metadata_json: dict[str, Any] | None
+
+
+class CalendarSession(_CalendarRow):
+    """When a market is open on a date: from `opens_at` to `closes_at`, but for the break."""
+
+    __model__ = CalendarSessionModel
+    __required_tables__ = ("Calendar", "CalendarSession")
+    __writable__ = CalendarSessionFields
+    __fixed__ = ("calendar_uid", "local_date", "session_label")
+    __services__ = Services(
+        create=_of_calendar(calendar_sessions.create_session),
+        upsert=_of_calendar(calendar_sessions.save_session),
+        update=calendar_sessions.update_session,
+        delete=lambda row: calendars.delete_session(
+            row.calendar, local_date=row.local_date, session_label=row.session_label
+        ),
+    )
 
     local_date: dt.date
     session_label: str
@@ -30,15 +87,46 @@ class CalendarSession(Row):
     break_ends_at: dt.datetime | None
     is_early_close: bool
     is_primary: bool
+    metadata_json: dict[str, Any] | None
 
     @classmethod
-    def _delete(cls, row: Any) -> None:
-        calendars.delete_session(row.calendar, local_date=row.local_date, session_label=row.session_label)
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[CalendarSessionFields]) -> Self:
+        """As `upsert`, for a session that must be new. Raises Conflict."""
+        return cls._create(payload, fields)
+
+    @classmethod
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[CalendarSessionFields]) -> Self:
+        """The session of this date and label, made or changed; omitted keeps, None clears. Times are aware."""
+        return cls._upsert(payload, fields)
+
+    @classmethod
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[CalendarSessionFields]) -> Self:
+        """Change a session's times, flags or metadata. Raises NotFound."""
+        return cls._update(uid, payload, fields)
+
+
+class CalendarFields(TypedDict, total=False):
+    unique_identifier: str
+    display_name: str
+    calendar_type: str
+    timezone: str
+    source: str | None
+    source_identifier: str | None
+    valid_from: Day
+    valid_to: Day
+    metadata_json: dict[str, Any] | None
 
 
 class Calendar(Row):
     __model__ = CalendarModel
     __required_tables__ = ("Calendar",)
+    __writable__ = CalendarFields
+    __services__ = Services(
+        create=calendars.create_calendar,
+        upsert=calendars.upsert_calendar,
+        update=calendars.update_calendar,
+        bulk_upsert=calendars.bulk_upsert_calendars,
+    )
 
     unique_identifier: str
     display_name: str
@@ -57,8 +145,8 @@ class Calendar(Row):
         source_identifier: str,
         unique_identifier: str,
         display_name: str,
-        valid_from: dt.date | str,
-        valid_to: dt.date | str,
+        valid_from: Day,
+        valid_to: Day,
         calendar_type: str = "TRADING",
         timezone: str | None = None,
         session_label: str = "regular",
@@ -82,13 +170,9 @@ class Calendar(Row):
         )
         return cls._of(made.calendar)
 
-    @classmethod
-    def _bulk_upsert(cls, rows: Any, *, on_error: OnError) -> BulkOutcome:
-        return calendars.bulk_upsert_calendars(rows, on_error=on_error)
-
     def sessions(self, start: dt.date | None = None, end: dt.date | None = None) -> list[CalendarSession]:
         """The stored sessions between two local dates, both inclusive."""
-        rows = self._stored(self.uid).sessions.order_by("local_date", "session_label")
+        rows = self._stored(self.uid).sessions.select_related("calendar").order_by("local_date", "session_label")
         if start is not None:
             rows = rows.filter(local_date__gte=start)
         if end is not None:
@@ -96,28 +180,30 @@ class Calendar(Row):
         return [CalendarSession._of(row) for row in rows]
 
     @classmethod
-    def update(cls, uid: uuid.UUID | str, **fields: Any) -> Self:
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[CalendarFields]) -> Self:
+        """A new calendar without sessions. Raises Conflict when the identifier is taken."""
+        return cls._create(payload, fields)
+
+    @classmethod
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[CalendarFields]) -> Self:
+        """The calendar with this identifier, made (with `display_name`, `valid_from` and `valid_to`) or changed."""
+        return cls._upsert(payload, fields)
+
+    @classmethod
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[CalendarFields]) -> Self:
         """Change a calendar; its identifier never changes. Raises NotFound, InvalidInput, Conflict."""
-        return cls._of(calendars.update_calendar(cls._stored(uid), **fields))
+        return cls._update(uid, payload, fields)
 
 
-class _CalendarRow(Row):
-    """A row of a calendar, which `calendar_uid` names."""
-
-    calendar_uid: uuid.UUID
-
-    @classmethod
-    def _rows(cls) -> Any:
-        return super()._rows().annotate(calendar_uid=F("calendar__uid")).select_related("calendar")
-
-    @classmethod
-    def _of(cls, row: Any) -> Self:
-        row.calendar_uid = row.calendar.uid
-        return super()._of(row)
-
-    @classmethod
-    def _field(cls, name: str) -> str:
-        return name if name == "calendar_uid" else super()._field(name)
+class CalendarDateFields(TypedDict, total=False):
+    calendar_uid: Uid
+    local_date: Day
+    is_business_day: bool
+    is_holiday: bool
+    is_weekend: bool
+    is_early_close: bool
+    holiday_name: str | None
+    metadata_json: dict[str, Any] | None
 
 
 class CalendarDate(_CalendarRow):
@@ -125,6 +211,14 @@ class CalendarDate(_CalendarRow):
 
     __model__ = CalendarDateModel
     __required_tables__ = ("Calendar", "CalendarDate")
+    __writable__ = CalendarDateFields
+    __fixed__ = ("calendar_uid", "local_date")
+    __services__ = Services(
+        create=_of_calendar(calendar_dates.create_date),
+        upsert=_of_calendar(calendar_dates.upsert_date),
+        update=calendar_dates.update_date,
+        delete=calendar_dates.delete_date,
+    )
 
     local_date: dt.date
     is_business_day: bool
@@ -135,46 +229,31 @@ class CalendarDate(_CalendarRow):
     metadata_json: dict[str, Any] | None
 
     @classmethod
-    def create(cls, *, calendar_uid: uuid.UUID | str, local_date: dt.date | str, **fields: Any) -> Self:
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[CalendarDateFields]) -> Self:
         """As `upsert`, for a date that must be new. Raises Conflict."""
-        cls._rows()
-        return cls._of(calendar_dates.create_date(_calendar(calendar_uid), local_date=local_date, **fields))
+        return cls._create(payload, fields)
 
     @classmethod
-    def upsert(
-        cls,
-        *,
-        calendar_uid: uuid.UUID | str,
-        local_date: dt.date | str,
-        is_business_day: Any = UNSET,
-        is_holiday: Any = UNSET,
-        is_weekend: Any = UNSET,
-        is_early_close: Any = UNSET,
-        holiday_name: Any = UNSET,
-        metadata_json: Any = UNSET,
-    ) -> Self:
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[CalendarDateFields]) -> Self:
         """The calendar's date, made or changed; omitted keeps, None clears. It lies inside the calendar's horizon."""
-        cls._rows()
-        saved = calendar_dates.upsert_date(
-            _calendar(calendar_uid),
-            local_date=local_date,
-            is_business_day=is_business_day,
-            is_holiday=is_holiday,
-            is_weekend=is_weekend,
-            is_early_close=is_early_close,
-            holiday_name=holiday_name,
-            metadata_json=metadata_json,
-        )
-        return cls._of(saved.row)
+        return cls._upsert(payload, fields)
 
     @classmethod
-    def update(cls, uid: uuid.UUID | str, **fields: Any) -> Self:
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[CalendarDateFields]) -> Self:
         """Change a date's flags, holiday name or metadata. Raises NotFound."""
-        return cls._of(calendar_dates.update_date(cls._stored(uid), **fields))
+        return cls._update(uid, payload, fields)
 
-    @classmethod
-    def _delete(cls, row: Any) -> None:
-        calendar_dates.delete_date(row)
+
+class CalendarEventFields(TypedDict, total=False):
+    calendar_uid: Uid
+    event_date: Day | None
+    event_time: Moment | None
+    event_type: str
+    event_label: str
+    target_type: str
+    target_identifier: str
+    target_uid: Uid | None
+    metadata_json: dict[str, Any] | None
 
 
 class CalendarEvent(_CalendarRow):
@@ -182,6 +261,14 @@ class CalendarEvent(_CalendarRow):
 
     __model__ = CalendarEventModel
     __required_tables__ = ("Calendar", "CalendarEvent")
+    __writable__ = CalendarEventFields
+    __fixed__ = ("calendar_uid", "event_date", "event_type", "event_label", "target_type", "target_identifier")
+    __services__ = Services(
+        create=_of_calendar(calendar_events.create_event),
+        upsert=_of_calendar(calendar_events.upsert_event),
+        update=calendar_events.update_event,
+        delete=calendar_events.delete_event,
+    )
 
     event_date: dt.date | None
     event_time: dt.datetime | None
@@ -193,56 +280,27 @@ class CalendarEvent(_CalendarRow):
     metadata_json: dict[str, Any] | None
 
     @classmethod
-    def create(cls, *, calendar_uid: uuid.UUID | str, event_type: str, **fields: Any) -> Self:
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[CalendarEventFields]) -> Self:
         """As `upsert`, for an event that must be new and may lack a date. Raises Conflict."""
-        cls._rows()
-        return cls._of(calendar_events.create_event(_calendar(calendar_uid), event_type=event_type, **fields))
+        return cls._create(payload, fields)
 
     @classmethod
-    def upsert(
-        cls,
-        *,
-        calendar_uid: uuid.UUID | str,
-        event_date: dt.date | str,
-        event_type: str,
-        event_label: Any = UNSET,
-        target_type: Any = UNSET,
-        target_identifier: Any = UNSET,
-        event_time: Any = UNSET,
-        target_uid: Any = UNSET,
-        metadata_json: Any = UNSET,
-    ) -> Self:
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[CalendarEventFields]) -> Self:
         """The calendar's event, made or changed; omitted keeps, None clears.
 
         Date, type, label and target are its key; `"last trade"` is stored as LAST_TRADE.
         """
-        cls._rows()
-        saved = calendar_events.upsert_event(
-            _calendar(calendar_uid),
-            event_date=event_date,
-            event_type=event_type,
-            event_label=event_label,
-            target_type=target_type,
-            target_identifier=target_identifier,
-            event_time=event_time,
-            target_uid=target_uid,
-            metadata_json=metadata_json,
-        )
-        return cls._of(saved.row)
+        return cls._upsert(payload, fields)
 
     @classmethod
-    def update(cls, uid: uuid.UUID | str, **fields: Any) -> Self:
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[CalendarEventFields]) -> Self:
         """Change an event's time, target uid or metadata; its key never changes. Raises NotFound."""
-        return cls._of(calendar_events.update_event(cls._stored(uid), **fields))
-
-    @classmethod
-    def _delete(cls, row: Any) -> None:
-        calendar_events.delete_event(row)
+        return cls._update(uid, payload, fields)
 
     @classmethod
     def _filter_value(cls, field: str, value: Any) -> Any:
-        return "_".join(value.upper().split()) if field == "event_type" and isinstance(value, str) else value
-
-
-def _calendar(uid: uuid.UUID | str) -> Any:
-    return Calendar._stored(uid)
+        if field != "event_type":
+            return value
+        if isinstance(value, list):
+            return [cls._filter_value(field, item) for item in value]
+        return "_".join(value.upper().split()) if isinstance(value, str) else value

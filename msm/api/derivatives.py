@@ -3,14 +3,31 @@
 import datetime as dt
 import uuid
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 from pydantic import Field
 
 from markets.models import Future as FutureModel
 from markets.services import futures
-from markets.services.values import UNSET
 from msm.api.details import DetailsRow
+from msm.api.payloads import Payload, Services
+from msm.api.rows import Uid
+
+
+class FutureFields(TypedDict, total=False):
+    unique_identifier: str
+    kind: str
+    underlying_index_uid: Uid
+    quote_unit: str
+    settlement_asset: Uid
+    margin_asset: Uid
+    settlement_model: str
+    settlement_method: str
+    contract_size: Decimal | str | int | float
+    contract_unit: str
+    expires_at: dt.datetime | str | None
+    settles_at: dt.datetime | str | None
+    metadata: dict[str, Any] | None
 
 
 class Future(DetailsRow):
@@ -21,6 +38,8 @@ class Future(DetailsRow):
 
     __model__ = FutureModel
     __required_tables__ = ("AssetType", "Asset", "IndexType", "Index", "FutureAssetDetails")
+    __writable__ = FutureFields
+    __services__ = Services(create=futures.create_future, upsert=futures.upsert_future, update=futures.update_future)
 
     kind: str
     underlying_index_uid: uuid.UUID
@@ -36,57 +55,24 @@ class Future(DetailsRow):
     metadata: dict[str, Any] | None
 
     @classmethod
-    def create(cls, *, unique_identifier: str, **terms: Any) -> Self:
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[FutureFields]) -> Self:
         """As `upsert`, for a future that must be new. Raises Conflict."""
-        cls._rows()
-        return cls._of(futures.create_future(unique_identifier=unique_identifier, **terms))
+        return cls._create(payload, fields)
 
     @classmethod
-    def upsert(
-        cls,
-        *,
-        unique_identifier: str,
-        kind: Any = UNSET,
-        underlying_index_uid: Any = UNSET,
-        quote_unit: Any = UNSET,
-        settlement_asset: Any = UNSET,
-        margin_asset: Any = UNSET,
-        settlement_model: Any = UNSET,
-        settlement_method: Any = UNSET,
-        contract_size: Any = UNSET,
-        contract_unit: Any = UNSET,
-        expires_at: Any = UNSET,
-        settles_at: Any = UNSET,
-        metadata: Any = UNSET,
-    ) -> Self:
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[FutureFields]) -> Self:
         """The asset and the terms of its contract, made or changed; omitted keeps, None clears. All or nothing.
 
         `kind` is EXPIRING (with `expires_at`) or PERPETUAL (without); `settlement_model` LINEAR, INVERSE, QUANTO or
         UNKNOWN; `settlement_method` CASH, PHYSICAL or UNKNOWN. Times are aware datetimes or ISO 8601 text with a zone.
         Raises MissingReferences (a LookupError) naming every reference that does not exist.
         """
-        cls._rows()
-        saved = futures.upsert_future(
-            unique_identifier=unique_identifier,
-            kind=kind,
-            underlying_index_uid=underlying_index_uid,
-            quote_unit=quote_unit,
-            settlement_asset=settlement_asset,
-            margin_asset=margin_asset,
-            settlement_model=settlement_model,
-            settlement_method=settlement_method,
-            contract_size=contract_size,
-            contract_unit=contract_unit,
-            expires_at=expires_at,
-            settles_at=settles_at,
-            metadata=metadata,
-        )
-        return cls._of(saved.row)
+        return cls._upsert(payload, fields)
 
     @classmethod
-    def update(cls, uid: uuid.UUID | str, **terms: Any) -> Self:
-        """Change terms of a future, named as in `upsert`. Raises NotFound."""
-        return cls._of(futures.update_future(cls._stored(uid), **terms))
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[FutureFields]) -> Self:
+        """Change terms of a future. To make it perpetual, clear `expires_at` in the same call. Raises NotFound."""
+        return cls._update(uid, payload, fields)
 
     @classmethod
     def _field(cls, name: str) -> str:

@@ -1,22 +1,38 @@
 """Index types and indices. An index is observed, not held: it is no asset."""
 
 import datetime as dt
-import uuid
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 import pandas as pd
 
 from markets.models import Index as IndexModel
 from markets.models import IndexType as IndexTypeModel
 from markets.services import index_types, index_values, indices
-from markets.services.values import UNSET, normalise_type_key
-from msm.api.rows import Row
+from msm.api.asset_rows import normalised
+from msm.api.payloads import Payload, Services
+from msm.api.rows import Row, Uid
+
+
+class IndexTypeFields(TypedDict, total=False):
+    index_type: str
+    display_name: str | None
+    description: str | None
+    metadata_json: dict[str, Any] | None
 
 
 class IndexType(Row):
     __model__ = IndexTypeModel
     __required_tables__ = ("IndexType",)
+    __writable__ = IndexTypeFields
+    __fixed__ = ("index_type",)
+    __services__ = Services(
+        create=index_types.create_index_type,
+        upsert=index_types.upsert_index_type,
+        update=index_types.update_index_type,
+        delete=index_types.delete_index_type,
+        bulk_upsert=index_types.bulk_upsert_index_types,
+    )
 
     index_type: str
     display_name: str | None
@@ -24,54 +40,47 @@ class IndexType(Row):
     metadata_json: dict[str, Any] | None
 
     @classmethod
-    def create(
-        cls, *, index_type: str, display_name: Any = None, description: Any = None, metadata_json: Any = None
-    ) -> Self:
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[IndexTypeFields]) -> Self:
         """A new type. Raises Conflict when the key is taken."""
-        cls._rows()
-        row = index_types.create_index_type(
-            index_type=index_type, display_name=display_name, description=description, metadata_json=metadata_json
-        )
-        return cls._of(row)
+        return cls._create(payload, fields)
 
     @classmethod
-    def upsert(
-        cls, *, index_type: str, display_name: Any = UNSET, description: Any = UNSET, metadata_json: Any = UNSET
-    ) -> Self:
-        """Make the type, or change what is given; omitted keeps, None clears."""
-        cls._rows()
-        saved = index_types.upsert_index_type(
-            index_type=index_type, display_name=display_name, description=description, metadata_json=metadata_json
-        )
-        return cls._of(saved.row)
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[IndexTypeFields]) -> Self:
+        """The type with this key, made or changed; omitted keeps, None clears. "Interest Rate" is interest_rate."""
+        return cls._upsert(payload, fields)
 
     @classmethod
-    def update(
-        cls,
-        uid: uuid.UUID | str,
-        *,
-        display_name: Any = UNSET,
-        description: Any = UNSET,
-        metadata_json: Any = UNSET,
-    ) -> Self:
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[IndexTypeFields]) -> Self:
         """Change a type; its key never changes. Raises NotFound."""
-        row = index_types.update_index_type(
-            cls._stored(uid), display_name=display_name, description=description, metadata_json=metadata_json
-        )
-        return cls._of(row)
-
-    @classmethod
-    def _delete(cls, row: Any) -> None:
-        index_types.delete_index_type(row)
+        return cls._update(uid, payload, fields)
 
     @classmethod
     def _filter_value(cls, field: str, value: Any) -> Any:
-        return _normalised(value) if field == "index_type" else value
+        return normalised(value, field="index_type") if field == "index_type" else value
+
+
+class IndexFields(TypedDict, total=False):
+    unique_identifier: str
+    index_type: str
+    display_name: str
+    provider: str | None
+    calculation_method: str
+    value_format: str
+    value_suffix: str | None
+    description: str | None
+    metadata_json: dict[str, Any] | None
 
 
 class Index(Row):
     __model__ = IndexModel
     __required_tables__ = ("Index",)
+    __writable__ = IndexFields
+    __services__ = Services(
+        create=indices.create_index,
+        upsert=indices.upsert_index,
+        update=indices.update_index,
+        bulk_upsert=indices.bulk_upsert_indices,
+    )
 
     unique_identifier: str
     index_type: str
@@ -84,51 +93,23 @@ class Index(Row):
     metadata_json: dict[str, Any] | None
 
     @classmethod
-    def create(cls, *, unique_identifier: str, index_type: str, display_name: str, **fields: Any) -> Self:
-        """A new index; further fields as in `upsert`. Raises Conflict when the identifier is taken."""
-        cls._rows()
-        row = indices.create_index(
-            unique_identifier=unique_identifier, index_type=index_type, display_name=display_name, **fields
-        )
-        return cls._of(row)
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[IndexFields]) -> Self:
+        """A new index; it needs `index_type` and `display_name`. Raises Conflict when the identifier is taken."""
+        return cls._create(payload, fields)
 
     @classmethod
-    def upsert(
-        cls,
-        *,
-        unique_identifier: str,
-        index_type: Any = UNSET,
-        display_name: Any = UNSET,
-        provider: Any = UNSET,
-        calculation_method: Any = UNSET,
-        value_format: Any = UNSET,
-        value_suffix: Any = UNSET,
-        description: Any = UNSET,
-        metadata_json: Any = UNSET,
-    ) -> Self:
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[IndexFields]) -> Self:
         """The index with this identifier, made or changed; omitted keeps, None clears. The same uid on every call.
 
         A new one needs `index_type` and `display_name`. `calculation_method` is custom or formula, `value_format`
         decimal or percent.
         """
-        cls._rows()
-        saved = indices.upsert_index(
-            unique_identifier=unique_identifier,
-            index_type=index_type,
-            display_name=display_name,
-            provider=provider,
-            calculation_method=calculation_method,
-            value_format=value_format,
-            value_suffix=value_suffix,
-            description=description,
-            metadata_json=metadata_json,
-        )
-        return cls._of(saved.row)
+        return cls._upsert(payload, fields)
 
     @classmethod
-    def update(cls, uid: uuid.UUID | str, **fields: Any) -> Self:
-        """Change fields of an index, named as in `upsert`. Raises NotFound."""
-        return cls._of(indices.update_index(cls._stored(uid), **fields))
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[IndexFields]) -> Self:
+        """Change an index; its identifier never changes. Raises NotFound."""
+        return cls._update(uid, payload, fields)
 
     def write_values(
         self, frame: pd.DataFrame, *, cadence: str, mode: index_values.Mode = "append"
@@ -153,17 +134,11 @@ class Index(Row):
         )
 
     @classmethod
-    def filter_by_uids(cls, uids: Iterable[uuid.UUID | str]) -> list[Self]:
+    def filter_by_uids(cls, uids: Iterable[Uid]) -> list[Self]:
         """The indices with these uids, by identifier; none of none, without asking the database."""
         wanted = list(uids)
         return cls.filter(uid_in=wanted, limit=len(wanted)) if wanted else []
 
     @classmethod
     def _filter_value(cls, field: str, value: Any) -> Any:
-        return _normalised(value) if field == "index_type" else value
-
-
-def _normalised(value: Any) -> Any:
-    if isinstance(value, list):
-        return [_normalised(item) for item in value]
-    return normalise_type_key(value, field="index_type")
+        return normalised(value, field="index_type") if field == "index_type" else value

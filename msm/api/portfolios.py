@@ -3,22 +3,44 @@
 import datetime as dt
 import uuid
 from decimal import Decimal
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 import pandas as pd
 
 from markets.data_nodes.reads import read_frame
 from markets.models import StorageNode
-from markets.services.values import UNSET
-from msm.api.rows import Row
+from msm.api.payloads import Payload, Services
+from msm.api.rows import Row, Uid
 from portfolios.models import Portfolio as PortfolioModel
 from portfolios.models import PortfolioValue, PortfolioWeight
 from portfolios.services import portfolios
 
 
+class PortfolioFields(TypedDict, total=False):
+    unique_identifier: str
+    display_name: str
+    description: str
+    calendar_uid: Uid | None
+    calendar_name: str | None
+    weights_between_rebalances: str
+    turnover_basis: str | None
+    commission_fee: Decimal | str
+    valuation_column: str
+
+
 class Portfolio(Row):
+    """A portfolio and its conventions. `upsert` takes its names and calendar, `create` and `update` the rest, too."""
+
     __model__ = PortfolioModel
     __required_tables__ = ("Portfolio",)
+    __writable__ = PortfolioFields
+    __renamed__ = {"calendar_uid": "calendar"}
+    __services__ = Services(
+        create=portfolios.create_portfolio,
+        upsert=portfolios.upsert_portfolio,
+        update=portfolios.update_portfolio,
+        delete=portfolios.delete_portfolio,
+    )
     __lookups__ = {"calendar_uid": "calendar__uid"}
 
     unique_identifier: str
@@ -33,25 +55,19 @@ class Portfolio(Row):
     signal_uid: str | None
 
     @classmethod
-    def upsert(
-        cls,
-        *,
-        unique_identifier: str,
-        display_name: Any = UNSET,
-        description: Any = UNSET,
-        calendar_uid: Any = UNSET,
-        calendar_name: Any = UNSET,
-    ) -> Self:
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[PortfolioFields]) -> Self:
+        """A new portfolio with its conventions. Raises Conflict when the identifier is taken."""
+        return cls._create(payload, fields)
+
+    @classmethod
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[PortfolioFields]) -> Self:
         """The portfolio with this identifier, made or changed; omitted keeps. A calendar is optional."""
-        cls._rows()
-        row = portfolios.upsert_portfolio(
-            unique_identifier=unique_identifier,
-            display_name=display_name,
-            description=description,
-            calendar=calendar_uid,
-            calendar_name=calendar_name,
-        )
-        return cls._of(row.row)
+        return cls._upsert(payload, fields)
+
+    @classmethod
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[PortfolioFields]) -> Self:
+        """Change a portfolio; its conventions are fixed once its values are computed. Raises NotFound, Conflict."""
+        return cls._update(uid, payload, fields)
 
     def values(self, start: dt.datetime | None = None, end: dt.datetime | None = None) -> pd.DataFrame:
         """Stored values by (time_index, portfolio_identifier), between two aware instants."""
@@ -80,7 +96,3 @@ class Portfolio(Row):
     def _of(cls, row: Any) -> Self:
         fields = {name: getattr(row, name) for name in cls.model_fields if name != "calendar_uid"}
         return cls(calendar_uid=row.calendar.uid if row.calendar is not None else None, **fields)
-
-    @classmethod
-    def _delete(cls, row: Any) -> None:
-        portfolios.delete_portfolio(row)

@@ -68,4 +68,3 @@ def _uid_of(row: Any) -> uuid.UUID | None:
 
 
 Instant = dt.datetime | str
-Uid = uuid.UUID | str

@@ -241,7 +241,7 @@ def _holdings_set_fields(*, source_data_node_uid: Uid | Unset | None = UNSET) ->
 
 
 # --- fields that several have ----------------------------------------------------------------------------------------
-def _named(field: str, value: str) -> dict[str, Any]:
+def _named(field: str, value: object) -> dict[str, Any]:
     return {field: " ".join(clean_text(value, field=field, longest=LONGEST_NAME).split())}
 
 
@@ -262,22 +262,19 @@ def _cleaned(**fields: Any) -> dict[str, Any]:
     return cleaned
 
 
-def _named_entity(noun: str, model: type[RegistryRow], key: str, description: str) -> Entity:
+def _known_by_name(model: type[RegistryRow], *, key: str, description: str) -> Entity:
     return Entity(
-        noun=noun,
+        noun=str(model._meta.verbose_name),
         model=model,
         key=key,
-        clean_key=lambda value: _named(key, value)[key],  # type: ignore[arg-type]
+        clean_key=lambda value: _named(key, value)[key],
         clean=by_name(_cleaned, (description, "metadata_json")),
         defaults={},
         read_only={name: name for name in ("uid", "id", "created_at", "updated_at")},
     )
 
 
-GROUPS = _named_entity("account group", AccountGroup, "group_name", "group_description")
-ALLOCATION_MODELS = _named_entity(
-    "account allocation model",
-    AccountAllocationModel,
-    "allocation_model_name",
-    "allocation_model_description",
+GROUPS = _known_by_name(AccountGroup, key="group_name", description="group_description")
+ALLOCATION_MODELS = _known_by_name(
+    AccountAllocationModel, key="allocation_model_name", description="allocation_model_description"
 )

@@ -1,26 +1,13 @@
 """Accounts in a quant's script: references by uid, filters, None against nothing, and clear refusals."""
 
-import subprocess
-import sys
-import textwrap
-
 import pytest
 
 pytestmark = pytest.mark.xdist_group("processes")
 
 
 @pytest.fixture
-def script(environment, manage, tmp_path):
-    assert manage("migrate", "--verbosity", "0").returncode == 0
-
-    def run(text: str) -> "subprocess.CompletedProcess[str]":
-        path = tmp_path / "script.py"
-        path.write_text(textwrap.dedent(text))
-        return subprocess.run(
-            [sys.executable, str(path)], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=60
-        )
-
-    return run
+def script(scripts):
+    return scripts.run
 
 
 def test_rows_of_accounts(script):

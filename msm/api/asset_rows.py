@@ -1,0 +1,206 @@
+"""Assets, their types, and what OpenFIGI says of them."""
+
+import uuid
+from typing import Any, Self, TypedDict, Unpack
+
+from django.db import transaction
+from django.db.models import F
+
+from markets.exceptions import Conflict
+from markets.models import Asset as AssetModel
+from markets.models import AssetType as AssetTypeModel
+from markets.models import OpenFigiDetails as OpenFigiDetailsModel
+from markets.services import asset_types, assets
+from markets.services.stored import locked
+from markets.services.values import normalise_type_key
+from msm.api.payloads import Payload, Services
+from msm.api.rows import Row, Uid
+from msm.runtime import attached
+
+
+class AssetTypeFields(TypedDict, total=False):
+    asset_type: str
+    display_name: str | None
+    description: str | None
+    metadata_json: dict[str, Any] | None
+
+
+class AssetType(Row):
+    __model__ = AssetTypeModel
+    __required_tables__ = ("AssetType",)
+    __writable__ = AssetTypeFields
+    __fixed__ = ("asset_type",)
+    __services__ = Services(
+        create=asset_types.create_asset_type,
+        upsert=asset_types.upsert_asset_type,
+        update=asset_types.update_asset_type,
+        delete=asset_types.delete_asset_type,
+        bulk_upsert=asset_types.bulk_upsert_asset_types,
+    )
+
+    asset_type: str
+    display_name: str | None
+    description: str | None
+    metadata_json: dict[str, Any] | None
+
+    @classmethod
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[AssetTypeFields]) -> Self:
+        """A new type. Raises Conflict when the key is taken."""
+        return cls._create(payload, fields)
+
+    @classmethod
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[AssetTypeFields]) -> Self:
+        """The type with this key, made or changed; omitted keeps, None clears. "Currency Spot" is currency_spot."""
+        return cls._upsert(payload, fields)
+
+    @classmethod
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[AssetTypeFields]) -> Self:
+        """Change a type; its key never changes. Raises NotFound."""
+        return cls._update(uid, payload, fields)
+
+    @classmethod
+    def _filter_value(cls, field: str, value: Any) -> Any:
+        return normalised(value, field="asset_type") if field == "asset_type" else value
+
+
+class AssetFields(TypedDict, total=False):
+    unique_identifier: str
+    asset_type: str | None
+    is_custom_by_organization: bool
+
+
+class Asset(Row):
+    __model__ = AssetModel
+    __required_tables__ = ("Asset",)
+    __writable__ = AssetFields
+    __services__ = Services(
+        create=assets.create_asset,
+        upsert=assets.upsert_asset,
+        update=assets.update_asset,
+        delete=assets.delete_asset,
+        bulk_upsert=assets.bulk_upsert_assets,
+    )
+
+    id: int
+    unique_identifier: str
+    asset_type: str | None
+    is_custom_by_organization: bool
+
+    @classmethod
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[AssetFields]) -> Self:
+        """A new asset, custom unless told. Raises Conflict when the identifier is taken."""
+        return cls._create(payload, fields)
+
+    @classmethod
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[AssetFields]) -> Self:
+        """The asset with this identifier, made or changed; omitted keeps, None clears. The same uid on every call."""
+        return cls._upsert(payload, fields)
+
+    @classmethod
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[AssetFields]) -> Self:
+        """Change an asset; its identifier never changes. Raises NotFound."""
+        return cls._update(uid, payload, fields)
+
+    @classmethod
+    def _filter_value(cls, field: str, value: Any) -> Any:
+        return normalised(value, field="asset_type") if field == "asset_type" else value
+
+
+class OpenFigiFields(TypedDict, total=False):
+    asset_uid: Uid
+    figi: str | None
+    composite: str | None
+    share_class: str | None
+    isin: str | None
+    ticker: str | None
+    name: str | None
+    exchange_code: str | None
+    security_type: str | None
+    security_type_2: str | None
+    security_market_sector: str | None
+    security_description: str | None
+    unique_id: str | None
+    unique_id_fut_opt: str | None
+    metadata_text: str | None
+    raw_payload: dict[str, Any] | None
+
+
+@transaction.atomic
+def _create_details(*, asset_uid: Uid, **fields: Any) -> OpenFigiDetailsModel:
+    asset = locked(Asset._stored(asset_uid))
+    if OpenFigiDetailsModel.objects.filter(asset=asset).exists():
+        raise Conflict(f"{asset} has OpenFIGI details already. Change those: OpenFigiDetails.upsert.")
+    return assets.set_openfigi_details(asset, **fields)
+
+
+def _upsert_details(*, asset_uid: Uid, **fields: Any) -> OpenFigiDetailsModel:
+    return assets.set_openfigi_details(Asset._stored(asset_uid), **fields)
+
+
+def _update_details(row: OpenFigiDetailsModel, **fields: Any) -> OpenFigiDetailsModel:
+    return assets.set_openfigi_details(row.asset, **fields)
+
+
+class OpenFigiDetails(Row):
+    """The provider's description of an asset; `uid` is the asset's."""
+
+    __model__ = OpenFigiDetailsModel
+    __required_tables__ = ("Asset", "OpenFigiAssetDetails")
+    __lookups__ = {"uid": "asset__uid", "asset_uid": "asset__uid"}
+    __writable__ = OpenFigiFields
+    __fixed__ = ("asset_uid",)
+    __services__ = Services(
+        create=_create_details,
+        upsert=_upsert_details,
+        update=_update_details,
+        delete=lambda row: assets.clear_openfigi_details(row.asset),
+    )
+
+    asset_uid: uuid.UUID
+    figi: str | None
+    composite: str | None
+    share_class: str | None
+    isin: str | None
+    ticker: str | None
+    name: str | None
+    exchange_code: str | None
+    security_type: str | None
+    security_type_2: str | None
+    security_market_sector: str | None
+    security_description: str | None
+    unique_id: str | None
+    unique_id_fut_opt: str | None
+    metadata_text: str | None
+    raw_payload: dict[str, Any] | None
+
+    @classmethod
+    def create(cls, payload: Payload | None = None, /, **fields: Unpack[OpenFigiFields]) -> Self:
+        """Details of an asset that has none. Raises NotFound for the asset, Conflict when it has."""
+        return cls._create(payload, fields)
+
+    @classmethod
+    def upsert(cls, payload: Payload | None = None, /, **fields: Unpack[OpenFigiFields]) -> Self:
+        """Set these details of the asset; omitted keeps, None clears. Raises Conflict when another has the FIGI."""
+        return cls._upsert(payload, fields)
+
+    @classmethod
+    def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[OpenFigiFields]) -> Self:
+        """Change the details of the asset with this uid. Raises NotFound when it has none."""
+        return cls._update(uid, payload, fields)
+
+    @classmethod
+    def _rows(cls) -> Any:
+        attached(cls.__name__, *cls.__required_tables__)
+        return OpenFigiDetailsModel.objects.select_related("asset").annotate(uid=F("asset__uid"))
+
+    @classmethod
+    def _of(cls, row: Any) -> Self:
+        fields = {name: getattr(row, name) for name in cls.model_fields if name not in ("uid", "asset_uid")}
+        return cls(uid=row.asset.uid, asset_uid=row.asset.uid, **fields)
+
+
+def normalised(value: Any, *, field: str) -> Any:
+    """A type's key, or each of several, as it is stored."""
+    if isinstance(value, list):
+        return [normalised(item, field=field) for item in value]
+    return normalise_type_key(value, field=field)

@@ -1,0 +1,325 @@
+"""The code blocks of the seed documents, as printed, and the lines of those that are not run yet, with the reason."""
+
+MARKET_WORKFLOWS = "000_b6773935843868ec.txt"
+ASSET_CATEGORIES = "002_3277419547b1ee45.txt"
+FUTURES = "003_764b65996c5377b3.txt"
+
+# A line of each block that is left out, and why.
+EXCEPTED = {
+    MARKET_WORKFLOWS: {
+        "from msm.data_nodes.assets import AssetSnapshot": "the AssetSnapshot node is an issue of its own",
+        "python examples/msm_portfolios/portfolio_equal_weights_prepare_schema.py": "a shell command of upstream",
+        "python examples/msm_portfolios/portfolio_equal_weights_run.py": "a shell command of upstream",
+    },
+    ASSET_CATEGORIES: {},
+    FUTURES: {
+        "from msm.services import register_index_future_from_figis": "it asks OpenFIGI, which is an issue of its own",
+    },
+}
+
+RUNTIME = """\
+import msm
+
+runtime = msm.start_engine(models=["Asset"])
+"""
+
+NAMESPACE = """\
+import os
+
+from examples.platform.bootstrap import (
+    EXAMPLE_NAMESPACE_ENV,
+    EXAMPLE_METATABLE_NAMESPACE,
+)
+
+os.environ.setdefault(EXAMPLE_NAMESPACE_ENV, EXAMPLE_METATABLE_NAMESPACE)
+
+import msm
+
+msm.start_engine(models=["Asset"])
+"""
+
+ASSETS = """\
+from msm.api.assets import Asset
+from msm.constants import ASSET_TYPE_CRYPTO
+
+btc = Asset.upsert(
+    unique_identifier="example-asset-btc",
+    asset_type=ASSET_TYPE_CRYPTO,
+)
+
+btc_by_identifier = Asset.get_by_unique_identifier(
+    unique_identifier="example-asset-btc",
+)
+btc_by_uid = Asset.get_by_uid(btc.uid)
+crypto_assets = Asset.filter(
+    unique_identifier_contains="example-asset-",
+    asset_type=ASSET_TYPE_CRYPTO,
+    limit=20,
+)
+# Optional cleanup for temporary custom assets only:
+# Asset.delete(btc.uid)
+"""
+
+CURRENCIES = """\
+from msm.api.assets import Asset, CurrencySpot
+from msm.constants import ASSET_TYPE_CURRENCY
+
+USD = {"code": "USD", "currency_name": "US Dollar"}
+EUR = {"code": "EUR", "currency_name": "Euro"}
+
+usd = Asset.upsert(unique_identifier=USD["code"], asset_type=ASSET_TYPE_CURRENCY)
+eur = Asset.upsert(unique_identifier=EUR["code"], asset_type=ASSET_TYPE_CURRENCY)
+
+eur_usd = CurrencySpot.upsert(
+    unique_identifier="BBG0013HGRV5",
+    base_currency_uid=eur.uid,
+    quote_currency_uid=usd.uid,
+)
+"""
+
+BONDS = """\
+import datetime as dt
+
+from msm.api.assets import Asset, AssetType, Bond
+from msm.api.issuers import Issuer
+from msm.constants import (
+    ASSET_TYPE_BOND_DEFINITION,
+    ASSET_TYPE_CURRENCY,
+    ASSET_TYPE_CURRENCY_DEFINITION,
+)
+
+AssetType.upsert(**ASSET_TYPE_CURRENCY_DEFINITION.as_payload())
+AssetType.upsert(**ASSET_TYPE_BOND_DEFINITION.as_payload())
+
+issuer = Issuer.upsert(
+    unique_identifier="example-issuer",
+    display_name="Example Issuer",
+)
+usd = Asset.upsert(unique_identifier="USD", asset_type=ASSET_TYPE_CURRENCY)
+
+bond = Bond.upsert(
+    unique_identifier="example-usd-bond-2031",
+    issuer_uid=issuer.uid,
+    currency_asset_uid=usd.uid,
+    issue_date=dt.date(2026, 5, 27),
+    maturity_date=dt.date(2031, 5, 27),
+    status="ACTIVE",
+)
+"""
+
+CATEGORIES = """\
+from msm.api.assets import Asset, AssetCategory, AssetType
+from msm.constants import ASSET_TYPE_CRYPTO, ASSET_TYPE_CRYPTO_DEFINITION
+
+AssetType.upsert(**ASSET_TYPE_CRYPTO_DEFINITION.as_payload())
+
+btc = Asset.upsert(unique_identifier="BTC", asset_type=ASSET_TYPE_CRYPTO)
+eth = Asset.upsert(unique_identifier="ETH", asset_type=ASSET_TYPE_CRYPTO)
+category = AssetCategory.upsert(
+    unique_identifier="crypto-majors",
+    display_name="Crypto Majors",
+)
+memberships = AssetCategory.replace_memberships(
+    category_uid=category.uid,
+    asset_uids=[btc.uid, eth.uid],
+)
+"""
+
+ACCOUNTS = """\
+import msm
+
+from msm.api.accounts import Account
+from msm.api.calendars import Calendar
+from msm.api.portfolios import Portfolio
+from msm.api.virtual_funds import VirtualFund
+
+msm.start_engine(
+    models=["Account", "Calendar", "CalendarDate", "CalendarSession", "Portfolio", "VirtualFund"]
+)
+
+account = Account.upsert(
+    unique_identifier="acct-main",
+    account_name="Main Account",
+)
+calendar = Calendar.create_from_pandas_calendar(
+    source_identifier="24/7",
+    unique_identifier="CRYPTO_24_7",
+    display_name="Crypto 24/7",
+    valid_from="2026-05-25",
+    valid_to="2026-05-25",
+    timezone="UTC",
+)
+portfolio = Portfolio.upsert(
+    unique_identifier="btc-eth-target",
+    calendar_uid=calendar.uid,
+    calendar_name=calendar.unique_identifier,
+)
+virtual_fund = VirtualFund.upsert(
+    unique_identifier="vf-core",
+    account_uid=account.uid,
+    target_portfolio_uid=portfolio.uid,
+)
+"""
+
+POSITIONS = """\
+from msm.api.accounts import (
+    AccountAllocationModel,
+    AccountHoldingsSet,
+    AccountTargetAllocation,
+    PositionSet,
+)
+from msm.api.assets import Asset
+from msm.api.portfolios import Portfolio
+from msm.services import build_account_holdings_frame
+from msm.services import build_target_positions_frame
+
+holdings_set = AccountHoldingsSet.upsert(
+    account_uid=account.uid,
+    time_index="2026-05-25T00:00:00Z",
+)
+holdings = build_account_holdings_frame(
+    holdings_date="2026-05-25T00:00:00Z",
+    account_uid=account.uid,
+    holdings_set_uid=holdings_set.uid,
+    positions=[
+        {"asset_identifier": "BTC", "quantity": 1.0, "direction": 1},
+        {"asset_identifier": "ETH", "quantity": 10.0, "direction": -1},
+    ],
+)
+
+allocation_model = AccountAllocationModel.upsert(
+    allocation_model_name="balanced-allocation-model"
+)
+account_target_allocation = AccountTargetAllocation.upsert(
+    unique_identifier="account-main-balanced-target",
+    account_uid=account.uid,
+    account_allocation_model_uid=allocation_model.uid,
+)
+position_set = PositionSet.upsert(
+    account_target_allocation_uid=account_target_allocation.uid,
+    position_set_time="2026-05-25T00:00:00Z",
+)
+btc_asset = Asset.upsert(unique_identifier="BTC", asset_type="crypto")
+portfolio_sleeve = Portfolio.upsert(unique_identifier="account-main-sleeve")
+
+targets = build_target_positions_frame(
+    target_positions_date="2026-05-25T00:00:00Z",
+    position_set_uid=position_set.uid,
+    positions=[
+        {"asset_uid": btc_asset.uid, "weight_notional_exposure": 0.6},
+        {"portfolio_uid": portfolio_sleeve.uid, "weight_notional_exposure": 0.4},
+    ],
+)
+"""
+
+CLIENT = """\
+import mainsequence.client as msc
+"""
+
+GET_OR_CREATE = """\
+asset_category = msc.AssetCategory.get_or_create(
+display_name="Mock Category Assets Tutorial",
+unique_identifier="mock_category_assets_tutorial",
+description="Tutorial asset universe for mock fixed-income examples.",
+)
+"""
+
+APPEND = """\
+asset_category.append_assets(assets=assets)
+"""
+
+APPEND_IDS = """\
+asset_category.append_assets(asset_ids=[101, 102, 103])
+"""
+
+GET = """\
+category_assets = asset_category.get_assets()
+"""
+
+REMOVE = """\
+asset_category.remove_assets(asset_ids=[101, 102])
+"""
+
+UPDATE = """\
+asset_category.update_assets(asset_ids=[201, 202, 203])
+"""
+
+PRACTICE = """\
+assets = ensure_test_assets()
+asset_category = msc.AssetCategory.get_or_create(
+display_name="Mock Category Assets Tutorial",
+unique_identifier="mock_category_assets_tutorial",
+)
+asset_category.append_assets(assets=assets)
+"""
+
+FUTURE = """\
+from decimal import Decimal
+
+from msm.api.assets import Asset
+from msm.api.derivatives import Future
+from msm.api.indices import Index, IndexType
+from msm.constants import (
+    ASSET_TYPE_CURRENCY,
+    INDEX_TYPE_EQUITY,
+    INDEX_TYPE_EQUITY_DEFINITION,
+)
+
+IndexType.upsert(**INDEX_TYPE_EQUITY_DEFINITION.as_payload())
+spx = Index.upsert(
+    unique_identifier="SPX",
+    index_type=INDEX_TYPE_EQUITY,
+    display_name="S&P 500 Index",
+    provider="example",
+)
+usd = Asset.upsert(unique_identifier="USD", asset_type=ASSET_TYPE_CURRENCY)
+
+future = Future.upsert(
+    unique_identifier="CME:ESZ6",
+    kind="EXPIRING",
+    underlying_index_uid=spx.uid,
+    quote_unit="INDEX_POINT",
+    settlement_asset=usd.uid,
+    margin_asset=usd.uid,
+    settlement_model="LINEAR",
+    settlement_method="CASH",
+    contract_size=Decimal("50"),
+    contract_unit="INDEX_POINT",
+    expires_at="2026-12-18T22:00:00Z",
+    settles_at="2026-12-18T22:00:00Z",
+    metadata={"venue": "CME", "root": "ES"},
+)
+"""
+
+ENGINE = """\
+import msm
+
+msm.start_engine(models=["AssetType", "Asset", "IndexType", "Index", "FutureAssetDetails"])
+"""
+
+BLOCKS = {
+    MARKET_WORKFLOWS: (
+        RUNTIME,
+        NAMESPACE,
+        ASSETS,
+        CURRENCIES,
+        BONDS,
+        CATEGORIES,
+        ACCOUNTS,
+        POSITIONS,
+    ),
+    ASSET_CATEGORIES: (
+        CLIENT,
+        GET_OR_CREATE,
+        APPEND,
+        APPEND_IDS,
+        GET,
+        REMOVE,
+        UPDATE,
+        PRACTICE,
+    ),
+    FUTURES: (
+        FUTURE,
+        ENGINE,
+    ),
+}
