@@ -26,6 +26,7 @@ from markets.models import (
     Issuer,
     OpenFigiDetails,
 )
+from markets.models.change_triggers import INSTALL_RECORD, Audited, install
 from markets.services import asset_types, audit, categories, jobs
 from markets.services.assets import bulk_upsert_assets, update_asset
 from markets.services.deletion import delete
@@ -393,6 +394,24 @@ def test_a_process_killed_in_its_transaction_leaves_neither_rows_nor_records() -
     assert ended.returncode == -9, ended.stderr
     assert Asset.objects.filter(unique_identifier__startswith="K").count() == 0
     assert Change.objects.count() == before
+
+
+def test_tables_of_another_schema_are_recorded_there_whatever_path_the_writer_has() -> None:
+    for table in ("markets_change", "markets_asset"):
+        run("CREATE SCHEMA IF NOT EXISTS elsewhere")
+        run(f"CREATE TABLE elsewhere.{table} (LIKE {table} INCLUDING ALL)")
+    here = Change.objects.count()
+    with transaction.atomic():
+        run("SET LOCAL search_path = elsewhere")
+        run(INSTALL_RECORD)
+        run(install(Audited("markets_asset")))
+        run("SET LOCAL search_path = DEFAULT")
+    columns = "uid, created_at, updated_at, unique_identifier, is_custom_by_organization"
+    run(f"INSERT INTO elsewhere.markets_asset ({columns}) VALUES (gen_random_uuid(), now(), now(), 'NS', true)")
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT row_name FROM elsewhere.markets_change")
+        assert cursor.fetchall() == [("NS",)]
+    assert Change.objects.count() == here
 
 
 # --- cost ------------------------------------------------------------------------------------------------------------
