@@ -15,6 +15,11 @@ DETAILS_BY_TYPE: dict[str, type[AssetDetails]] = {
     ASSET_TYPE_BOND: Bond,
     ASSET_TYPE_FUTURE: Future,
 }
+_CURRENCY_COLUMNS: tuple[tuple[type[AssetDetails], str], ...] = (
+    (CurrencySpot, "base_currency_id"),
+    (CurrencySpot, "quote_currency_id"),
+    (Bond, "currency_asset_id"),
+)
 
 
 def refuse_type_change(asset: Asset, asset_type: str | None) -> None:
@@ -38,26 +43,35 @@ def staged_type_changes(stage: Stage) -> Iterator[tuple[int, str, str]]:
         "{} AS s JOIN {} AS e ON e.unique_identifier = s.unique_identifier AND {} "
         "AND e.asset_type IS DISTINCT FROM s.asset_type"
     ).format(STAGE, _table(Asset), stage.given("asset_type"))
-    for owner, model in DETAILS_BY_TYPE.items():
-        bound = sql.SQL(
-            "SELECT s.position, e.unique_identifier, s.asset_type FROM {} JOIN {} AS d ON d.asset_id = e.id "
-            "WHERE s.asset_type IS DISTINCT FROM {}"
-        ).format(changing, _table(model), sql.Literal(owner))
-        for position, asset, asset_type in stage.rows(bound):
-            yield position, "asset_type", _has_terms(asset, model, asset_type)
+    bound = [
+        sql.SQL(
+            "SELECT s.position, e.unique_identifier, s.asset_type, NULL AS used_by, {} AS model FROM {} "
+            "JOIN {} AS d ON d.asset_id = e.id WHERE s.asset_type IS DISTINCT FROM {}"
+        ).format(sql.Literal(model._meta.label), changing, _table(model), sql.Literal(owner))
+        for owner, model in DETAILS_BY_TYPE.items()
+    ]
     currencies = sql.SQL(", ").join(map(sql.Literal, CURRENCY_TYPES))
-    for model, column in (
-        (CurrencySpot, "base_currency_id"),
-        (CurrencySpot, "quote_currency_id"),
-        (Bond, "currency_asset_id"),
-    ):
-        used = sql.SQL(
-            "SELECT s.position, e.unique_identifier, min(u.unique_identifier) FROM {} JOIN {} AS d ON d.{} = e.id "
-            "JOIN {} AS u ON u.id = d.asset_id WHERE e.asset_type IN ({types}) "
-            "AND (s.asset_type IS NULL OR s.asset_type NOT IN ({types})) GROUP BY s.position, e.unique_identifier"
-        ).format(changing, _table(model), sql.Identifier(column), _table(Asset), types=currencies)
-        for position, asset, user in stage.rows(used):
-            yield position, "asset_type", _is_currency(asset, model, user)
+    used = [
+        sql.SQL(
+            "SELECT s.position, e.unique_identifier, s.asset_type, min(u.unique_identifier), {label} FROM {changing} "
+            "JOIN {table} AS d ON d.{column} = e.id JOIN {assets} AS u ON u.id = d.asset_id "
+            "WHERE e.asset_type IN ({types}) AND (s.asset_type IS NULL OR s.asset_type NOT IN ({types})) "
+            "GROUP BY s.position, e.unique_identifier, s.asset_type"
+        ).format(
+            label=sql.Literal(model._meta.label),
+            changing=changing,
+            table=_table(model),
+            column=sql.Identifier(column),
+            assets=_table(Asset),
+            types=currencies,
+        )
+        for model, column in _CURRENCY_COLUMNS
+    ]
+    models = {model._meta.label: model for model in DETAILS_BY_TYPE.values()}
+    found = stage.rows(sql.SQL("{} ORDER BY position").format(sql.SQL(" UNION ALL ").join([*bound, *used])))
+    for position, asset, asset_type, user, label in found:
+        fault = _is_currency(asset, models[label], user) if user else _has_terms(asset, models[label], asset_type)
+        yield position, "asset_type", fault
 
 
 def _table(model: type) -> sql.Identifier:
