@@ -20,7 +20,7 @@ from rest_framework.utils.json import strict_constant
 
 from markets.models import EmptyCells, ImportOutcome, ImportRow, ImportRun, ImportStatus
 from markets.rest import parameters
-from markets.rest.base import UID, RegistryViewSet, etag, parse_uid
+from markets.rest.base import COUNT_PRECISION, UID, RegistryViewSet, etag, parse_uid
 from markets.rest.errors import TooLarge
 from markets.rest.filters import Ordering, RegistryFilters, SearchFilter
 from markets.rest.frames import AnyAccept
