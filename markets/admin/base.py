@@ -12,7 +12,6 @@ from django.utils.safestring import SafeString
 from unfold.admin import ModelAdmin
 
 from markets.admin.careful_forms import CarefulFields
-from markets.admin.formatting import NOTHING
 from markets.admin.history import HistoryTab
 from markets.admin.strict_input import StrictInput
 
@@ -38,7 +37,6 @@ class MarketAdmin(HistoryTab, CarefulFields, StrictInput, ModelAdmin):
     paginator = BoundedPaginator
     list_filter_submit = True
     list_fullwidth = True
-    empty_value_display = NOTHING
     warn_unsaved_form = True
     change_list_template = "admin/msm/change_list.html"
     empty_help: ClassVar[str | SafeString] = ""

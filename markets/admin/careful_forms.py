@@ -13,7 +13,7 @@ from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminTextareaWidget, UnfoldAdminTextInputWidget
 
-from markets.admin.formatting import link
+from markets.admin.formatting import NOTHING, link
 from markets.admin.strict_input import MetadataField, StrictForeignKeys
 
 
@@ -32,6 +32,7 @@ class ExactDecimalField(forms.DecimalField):
 class CarefulFields(StrictForeignKeys):
     """For pages and inlines: before the theme's class among the bases."""
 
+    empty_value_display = NOTHING
     formfield_overrides = {
         TextField: {"widget": UnfoldAdminTextareaWidget(attrs={"rows": 3})},
         JSONField: {

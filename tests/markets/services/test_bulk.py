@@ -264,3 +264,21 @@ def test_what_is_no_list_of_rows_is_refused(rows: Any) -> None:
 def test_another_on_error_is_refused() -> None:
     with pytest.raises(InvalidInput, match="on_error='ignore' must be refuse or skip"):
         bulk_upsert_assets([], on_error="ignore")  # type: ignore[arg-type]
+
+
+# --- types that are bound --------------------------------------------------------------------------------------------
+def test_a_type_that_terms_or_users_bind_is_not_changed_in_bulk() -> None:
+    bond = factories.bond()
+    currency, free = bond.currency_asset, factories.asset(asset_type="fund")
+    rows = [{"unique_identifier": asset.unique_identifier, "asset_type": "equity"} for asset in (bond.asset, currency)]
+    rows.append({"unique_identifier": free.unique_identifier, "asset_type": "equity"})
+    with pytest.raises(RejectedRows) as caught:
+        bulk_upsert_assets(rows)
+    assert [(fault.row, fault.field) for fault in caught.value.rejections] == [(0, "asset_type"), (1, "asset_type")]
+    assert "has the terms of a bond" in caught.value.rejections[0].reason
+    assert f"is the currency of the bond {bond.asset}" in caught.value.rejections[1].reason
+    outcome = bulk_upsert_assets(rows, on_error="skip")
+    assert (outcome.updated, outcome.rejected) == (1, 2)
+    assert Asset.objects.filter(asset_type="equity").count() == 1
+    same = {"unique_identifier": bond.asset.unique_identifier, "asset_type": bond.asset.asset_type}
+    assert bulk_upsert_assets([same]).unchanged == 1
