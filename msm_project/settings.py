@@ -250,7 +250,9 @@ LOGGING = {
 UNFOLD = {
     "SITE_TITLE": "MSM",
     "SITE_HEADER": "MSM",
-    "SITE_SUBHEADER": NAMESPACE or ("Embedded servers: one host" if EMBEDDED_DATABASE else "Markets platform"),
+    "SITE_SUBHEADER": " · ".join(
+        filter(None, [NAMESPACE, "Embedded servers: one host" if EMBEDDED_DATABASE else "Markets platform"])
+    ),
     "SITE_URL": None,
     "SITE_SYMBOL": "candlestick_chart",
     "SITE_FAVICONS": [
