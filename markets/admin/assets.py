@@ -29,7 +29,14 @@ from markets.admin.tables import Column, Table
 from markets.data_nodes.reads import read_frame
 from markets.exceptions import InvalidInput
 from markets.figures.prices import price_figure
-from markets.models import Asset, AssetCategory, AssetType, StorageNode, UpdateStatistic, holds_at
+from markets.models import (
+    Asset,
+    AssetCategory,
+    AssetCategoryMembership,
+    AssetType,
+    StorageNode,
+    UpdateStatistic,
+)
 from markets.services import asset_types, assets
 from markets.services.asset_search import matching_assets
 from markets.services.deletion import DeleteImpact
@@ -111,9 +118,9 @@ class CategoryFilter(ListedFilter):
     def queryset(self, request: HttpRequest, queryset: QuerySet[Asset]) -> QuerySet[Asset]:
         if not self.value():
             return queryset
-        return queryset.filter(
-            holds_at(prefix="category_memberships__"), category_memberships__category__unique_identifier=self.value()
-        )
+        # The planner knows how large a category is by its id only.
+        category = AssetCategory.objects.filter(unique_identifier=self.value()).values_list("pk", flat=True).first()
+        return queryset.filter(pk__in=AssetCategoryMembership.objects.filter(category=category).at().values("asset"))
 
 
 class AssetForm(LinkedDuplicates):
