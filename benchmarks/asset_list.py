@@ -219,7 +219,7 @@ def client_of_a_superuser() -> Any:
 
 
 def main() -> int:
-    few = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000
+    few = max(10_000, int(sys.argv[1])) if len(sys.argv) > 1 else 10_000  # what an offset reaches
     many = int(sys.argv[2]) if len(sys.argv) > 2 else 1_000_000
     with own_server() as directory:
         with superuser(directory) as server:
