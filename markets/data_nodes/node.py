@@ -15,6 +15,8 @@ from markets.data_nodes.configuration import constructor_defaults
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.statistics import UpdateStatistics, identifiers_of, load_statistics
+from markets.data_nodes.tails import DeletedTail
+from markets.data_nodes.writes import WriteMode
 from markets.engine.hashing import Scope, configuration_hash
 from markets.exceptions import InvalidInput, NotFound
 from markets.models import NodeUpdate, StorageNode
@@ -33,11 +35,16 @@ class DataNode:
     Class attributes: `index_names`; `key_columns`, the primary key's order (identities before time unless told);
     `model`, a Django model that owns the table (else the engine makes one); `_ARGS_IGNORE_IN_STORAGE_HASH`, arguments
     that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins.
+
+    `write_mode`, on the class or the instance, says what becomes of rows that are not later than the last row of their
+    identity: `append` leaves them alone, `overwrite` inserts them or writes them over what is stored, `insert_only`
+    inserts them and refuses the whole frame when one of its keys is stored already.
     """
 
     index_names: ClassVar[tuple[str, ...]] = ("time_index", "asset_identifier")
     key_columns: ClassVar[tuple[str, ...] | None] = None
     model: ClassVar[type[models.Model] | None] = None
+    write_mode: WriteMode = "append"
     OFFSET_START: ClassVar[dt.datetime] = EARLIEST_UPDATE
     _ARGS_IGNORE_IN_STORAGE_HASH: ClassVar[Sequence[str]] = ()
     _ARGS_IGNORE_IN_HASHES: ClassVar[Sequence[str]] = ()
@@ -70,6 +77,17 @@ class DataNode:
     def get_asset_list(self) -> Sequence[Any] | None:
         """The assets to update (assets or identifiers), None where the node is not scoped by assets."""
         return None
+
+    def assets_read(self) -> Sequence[str] | None:
+        """The identifiers of the assets whose data this run read, None where that may be any.
+
+        Late data of other assets does not make the node stale. Called after `update()`.
+        """
+        return self.update_statistics.asset_list
+
+    def companions(self) -> "Sequence[DataNode]":
+        """The nodes whose rows `update()` returns beside its own: they are deleted and computed again together."""
+        return ()
 
     def update(self) -> "pd.DataFrame | NodeOutput":
         """The rows that are new since `self.update_statistics`; an empty frame where there are none."""
@@ -143,17 +161,31 @@ class DataNode:
         """Update the dependencies, each once, then this node; returns the rows that were persisted.
 
         The nine steps of `docs/reference/data-nodes.md`. With `update_tree=False` the dependencies are read as they
-        are; with `update_only_tree=True` only they are updated and an empty frame is returned. `force_update` and
-        `debug_mode` are accepted for the sake of existing scripts: MSM never waits for a schedule and never skips a
-        run that was asked for. Every error is raised, and leaves nothing but the record of the run; `self.last_run`
-        holds status, counts and timings. Raises AlreadyRunning while another process runs this update.
+        are; with `update_only_tree=True` only they are updated and an empty frame is returned. With `force_update=True`
+        a node that rests on data which came late or changed is computed again from there, in one transaction; without
+        it such a node only adds what is new, and says so. `debug_mode` is accepted for the sake of existing scripts:
+        MSM never waits for a schedule and never skips a run that was asked for. Every error is raised, and leaves
+        nothing but the record of the run; `self.last_run` holds status, counts and timings. Raises AlreadyRunning while
+        another process runs this update.
         """
         return runs.run_tree(
             self,
             update_tree=update_tree,
             update_only_tree=update_only_tree,
+            recompute_stale=force_update,
             override_update_stats=override_update_stats,
         )
+
+    def delete_after_date(
+        self, after_date: dt.datetime, *, dimension_filters: Mapping[str, Sequence[str]] | None = None
+    ) -> DeletedTail:
+        """Delete this node's rows (and its companions') at or after an aware instant, so that a run writes them anew.
+
+        `dimension_filters` keeps to the named identities. What reads the table is marked as stale from there on.
+        Raises AlreadyRunning while the node is being updated, InvalidInput for a naive instant, NotFound before the
+        first run.
+        """
+        return runs.delete_after_date(self, after_date, dimension_filters)
 
     def report_progress(self, done: int, total: int | None = None, text: str = "") -> None:
         """Tell whoever watches how far `update()` has come."""
