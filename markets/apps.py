@@ -10,5 +10,6 @@ class MarketsConfig(AppConfig):
     def ready(self) -> None:
         from markets.data_nodes.registry import register_module
 
+        register_module("markets.data_nodes.access")
         register_module("markets.data_nodes.prices")
         register_module("markets.data_nodes.interpolated_prices")

@@ -10,22 +10,23 @@ from typing import Any, ClassVar
 import pandas as pd
 from django.db import models
 
-from markets.data_nodes import reads, runs
+from markets.data_nodes import runs
+from markets.data_nodes.access import APIDataNode, StoredData
 from markets.data_nodes.configuration import constructor_defaults
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.output import NodeOutput
-from markets.data_nodes.statistics import UpdateStatistics, identifiers_of, load_statistics
+from markets.data_nodes.statistics import UpdateStatistics
 from markets.data_nodes.tails import DeletedTail
 from markets.data_nodes.writes import WriteMode
 from markets.engine.hashing import Scope, configuration_hash
-from markets.exceptions import InvalidInput, NotFound
-from markets.models import NodeUpdate, StorageNode
+from markets.exceptions import NotFound
+from markets.models import NodeUpdate
 
 EARLIEST_UPDATE = dt.datetime(2018, 1, 1, tzinfo=dt.UTC)
 Progress = Callable[[int, int | None, str], None]
 
 
-class DataNode:
+class DataNode(StoredData):
     """Subclass it, give `update()`, and `run()` it.
 
     `update()` returns a DataFrame indexed by `index_names`: `time_index` (datetime64, UTC) first, then the identities.
@@ -70,8 +71,11 @@ class DataNode:
             cls.__init__ = _remembering_arguments(cls.__init__)  # type: ignore[method-assign]
 
     # --- what a subclass gives ---------------------------------------------------------------------------------------
-    def dependencies(self) -> "dict[str, DataNode]":
-        """The nodes that this one reads directly, by name; built in the constructor."""
+    def dependencies(self) -> "Mapping[str, DataNode | APIDataNode]":
+        """The nodes that this one reads directly, by name; built in the constructor.
+
+        An `APIDataNode` is read as it is, never run.
+        """
         return {}
 
     def get_asset_list(self) -> Sequence[Any] | None:
@@ -128,19 +132,6 @@ class DataNode:
             namespace=self.hash_namespace,
         )
 
-    def statistics_scope(self) -> Mapping[str, str]:
-        """The values of dimensions that all rows of this node share, where several nodes write one table."""
-        return {}
-
-    def get_storage(self) -> StorageNode:
-        """The registered table of this node. Raises NotFound before the first run."""
-        try:
-            return StorageNode.objects.get(storage_hash=self.storage_hash)
-        except StorageNode.DoesNotExist:
-            raise NotFound(
-                f"{type(self).__name__} ({self.storage_hash}) has no table yet. Run it first: node.run()."
-            ) from None
-
     def get_node_update(self) -> NodeUpdate:
         """The registered update of this node. Raises NotFound before the first run."""
         try:
@@ -191,62 +182,6 @@ class DataNode:
         """Tell whoever watches how far `update()` has come."""
         if self._progress is not None:
             self._progress(done, total, text)
-
-    # --- reading -----------------------------------------------------------------------------------------------------
-    def get_update_statistics(self) -> UpdateStatistics:
-        """The statistics of the table as they are now."""
-        return load_statistics(self.get_storage(), self.statistics_scope())
-
-    def get_df_between_dates(
-        self,
-        start_date: dt.datetime | None = None,
-        end_date: dt.datetime | None = None,
-        unique_identifier_list: Sequence[str] | None = None,
-        great_or_equal: bool = True,
-        less_or_equal: bool = True,
-        unique_identifier_range_map: reads.RangeMap | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> pd.DataFrame:
-        """Stored rows between two aware instants, inclusive unless told; see `markets.data_nodes.reads.read_frame`."""
-        storage = self.get_storage()
-        filters: dict[str, Sequence[str]] = {name: [value] for name, value in self.statistics_scope().items()}
-        if unique_identifier_list is not None:
-            if len(storage.index_names) < 2:
-                raise InvalidInput(f"{storage} is indexed by time alone: it takes no identifiers.")
-            filters[storage.index_names[-1]] = unique_identifier_list
-        return reads.read_frame(
-            storage,
-            start_date=start_date,
-            end_date=end_date,
-            great_or_equal=great_or_equal,
-            less_or_equal=less_or_equal,
-            dimension_filters=filters,
-            range_map=unique_identifier_range_map,
-            columns=columns,
-        )
-
-    def get_ranged_data_per_asset(
-        self, range_descriptor: reads.RangeMap, columns: Sequence[str] | None = None
-    ) -> pd.DataFrame:
-        """Stored rows, each asset in a window of its own, in one query."""
-        return self.get_df_between_dates(unique_identifier_range_map=range_descriptor, columns=columns)
-
-    def get_last_observation(self, asset_list: Sequence[Any] | None = None) -> pd.DataFrame:
-        """The latest row of each identity."""
-        dimensions = [name for name in self.get_storage().index_names[1:] if name not in self.statistics_scope()]
-        statistics = self.get_update_statistics()
-        if not dimensions:
-            return self.get_df_between_dates(start_date=statistics.max_time_index_value)
-        if asset_list is not None and len(dimensions) == 1:
-            wanted = set(identifiers_of(asset_list))
-            last = {name: time for name, time in statistics.index_progress.items() if name in wanted}
-        elif asset_list is not None:
-            scoped = statistics.update_assets(asset_list, init_fallback_date=self.OFFSET_START)
-            last = scoped.index_progress
-        else:
-            last = statistics.index_progress
-        windows: dict[Any, reads.IdentityRange] = {identity: {"start_date": time} for identity, time in last.items()}
-        return self.get_ranged_data_per_asset(windows)
 
 
 def _remembering_arguments(initialise: Callable[..., None]) -> Callable[..., None]:

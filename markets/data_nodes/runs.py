@@ -16,6 +16,7 @@ from django.utils import timezone
 
 from markets import locks
 from markets.data_nodes import registration, staleness
+from markets.data_nodes.access import APIDataNode
 from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import aware, empty_frame
 from markets.data_nodes.statistics import UpdateStatistics, identifiers_of, load_statistics
@@ -107,7 +108,8 @@ def execution_order(head: "DataNode") -> "list[DataNode]":
             raise DependencyCycleError(f"DataNodes depend on each other in a circle: {' → '.join(circle)}.")
         path.append(node.update_hash)
         for dependency in node.dependencies().values():
-            visit(dependency)
+            if not isinstance(dependency, APIDataNode):
+                visit(dependency)
         path.pop()
         order[node.update_hash] = node
 

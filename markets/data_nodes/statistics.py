@@ -71,6 +71,64 @@ class UpdateStatistics:
             scoped.index_min = {name: time for name, time in self.index_min.items() if name in wanted}
         return scoped
 
+    @property
+    def _max_time_in_update_statistics(self) -> dt.datetime | None:
+        return self.get_max_time_in_update_statistics()
+
+    @property
+    def _initial_fallback_date(self) -> dt.datetime | None:
+        return self.initial_fallback_date
+
+    def is_any_asset_on_fallback_date(self) -> bool:
+        """Whether some identity in scope has no row yet."""
+        return any(identity not in self.index_min for identity in self.index_progress)
+
+    def are_all_assets_on_fallback_date(self) -> bool:
+        """Whether no identity in scope has a row yet; also when the scope is empty."""
+        return all(identity not in self.index_min for identity in self.index_progress)
+
+    def get_earliest_update_for_identity(self, identity: str) -> dt.datetime | None:
+        """The earliest of the last times of all identities that begin with this one; the fallback when it is unseen.
+
+        So far has everything of, say, an asset come whose rows have further dimensions.
+        """
+        return min(self._leaves(identity), default=self.initial_fallback_date)
+
+    def get_asset_earliest_multiindex_update(self, asset: Any) -> dt.datetime | None:
+        """`get_earliest_update_for_identity` of an asset, given as identifier or object."""
+        return self.get_earliest_update_for_identity(identifiers_of([asset])[0])
+
+    def get_last_update_index_2d(self, unique_identifier: str) -> dt.datetime | None:
+        """The latest row of all identities that begin with this one; the fallback when it is unseen."""
+        return max(self._leaves(unique_identifier), default=self.initial_fallback_date)
+
+    def filter_assets_by_level(self, level: int, filters: Iterable[str]) -> "UpdateStatistics":
+        """A copy with the identities whose dimension `level` (0 the first after time) has one of these values.
+
+        Below the first dimension a value that is missing beside others of its kind is added at the fallback date.
+        Raises InvalidInput for a level that there is not.
+        """
+        if not 0 <= level < len(self.dimensions):
+            raise InvalidInput(
+                f"level={level}: the table has {len(self.dimensions)} dimensions besides time.", field="level"
+            )
+        wanted = list(filters)
+        parts = {key: key if isinstance(key, tuple) else (key,) for key in self.index_progress}
+        kept = copy.copy(self)
+        kept.index_progress = {key: self.index_progress[key] for key, part in parts.items() if part[level] in wanted}
+        kept.index_min = {key: first for key, first in self.index_min.items() if key in kept.index_progress}
+        kept.row_counts = {key: count for key, count in self.row_counts.items() if key in kept.index_progress}
+        if level > 0 and level == len(self.dimensions) - 1 and self.initial_fallback_date is not None:
+            for prefix in {part[:level] for part in parts.values()}:
+                for value in wanted:
+                    kept.index_progress.setdefault((*prefix, value), self.initial_fallback_date)
+        return kept
+
+    def _leaves(self, identity: str) -> list[dt.datetime]:
+        if len(self.dimensions) == 1:
+            return [self.index_progress[identity]] if identity in self.index_progress else []
+        return [last for key, last in self.index_progress.items() if key[0] == identity]
+
     def get_last_update(self, identity: Any) -> dt.datetime | None:
         """Time of the last row of an identity, the fallback date when it was never seen."""
         return self.index_progress.get(identity, self.initial_fallback_date)
@@ -90,6 +148,8 @@ class UpdateStatistics:
             identity: {"start_date_operand": ">=", "start_date": last + delta}
             for identity, last in self.index_progress.items()
         }
+
+    get_asset_update_range_map_great_or_equal = get_update_range_map_great_or_equal
 
 
 def identifiers_of(assets: Iterable[Any]) -> list[str]:

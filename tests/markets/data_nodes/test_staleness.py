@@ -89,7 +89,7 @@ def test_a_correction_marks_every_reader_from_the_corrected_instant_on():
 
 def test_a_plain_run_of_a_stale_node_adds_what_is_new_and_says_that_it_is_stale():
     # given
-    source, doubled, total = chain()
+    source, _doubled, total = chain()
     source.returns(bars([(2, "A", 10.0)])).run()
     # when
     total.run()
