@@ -142,7 +142,7 @@ def _run_one(
         )
         with _log_of(run) as log:
             if update.stale_from is not None and recompute is None:
-                logger.warning("%s Recompute it: run with force_update=True.", stale_notice(update))
+                logger.warning("%s Recompute it: run with force_update=True.", staleness.stale_notice(update))
             try:
                 # Inside a transaction of the caller's a failed query must not take the run's record with it.
                 with transaction.atomic() if connection.in_atomic_block else nullcontext():
@@ -195,12 +195,6 @@ class _Recompute:
     @classmethod
     def of(cls, update: NodeUpdate) -> "_Recompute | None":
         return cls(update.stale_from, update.stale_marked_at) if update.stale_from is not None else None
-
-
-def stale_notice(update: NodeUpdate) -> str:
-    """One sentence on why an update is stale."""
-    assert update.stale_from is not None
-    return f"Rows from {update.stale_from:%Y-%m-%d %H:%M:%S} UTC on are stale: {update.stale_reason}"
 
 
 def _steps(

@@ -38,6 +38,12 @@ def mark_dependents(storage: StorageNode, changes: Changes, *, reason: str) -> l
     return list(marked.values())
 
 
+def stale_notice(update: NodeUpdate) -> str:
+    """One sentence on a stale update: from when on, and why."""
+    assert update.stale_from is not None
+    return f"Rows from {update.stale_from:%Y-%m-%d %H:%M:%S} UTC on are stale: {update.stale_reason}"
+
+
 def clear(update: NodeUpdate, *, marked_at: dt.datetime | None) -> None:
     """The update is fresh again, unless it was marked once more since `marked_at`."""
     NodeUpdate.objects.filter(pk=update.pk, stale_marked_at=marked_at).update(

@@ -16,7 +16,7 @@ from markets.models import NodeRun, NodeUpdate, StorageNode, UpdateStatistic
 from markets.rest import parameters
 from markets.rest.base import RegistryViewSet, body_etag, parse_uid
 from markets.rest.errors import NotFoundResponse
-from markets.rest.filters import PAGING, Ordering, RegistryFilters, SearchFilter, TextIn
+from markets.rest.filters import PAGING, Flag, Ordering, RegistryFilters, SearchFilter, TextIn
 from markets.rest.frames import (
     ASSETS,
     FRAME_NAMES,
@@ -58,12 +58,16 @@ class NodeSerializer(serializers.ModelSerializer):
     index_names = serializers.ListField(child=serializers.CharField(), source="storage.index_names")
     last_run = serializers.SerializerMethodField()
     last_time_index = serializers.DateTimeField(allow_null=True, help_text="How far this node has written.")
+    stale_from = serializers.DateTimeField(
+        allow_null=True, help_text="Rows at or after this instant rest on data that came late or changed since."
+    )
 
     class Meta:
         model = NodeUpdate
         fields = [
             *("uid", "identifier", "update_hash", "class_name", "node_class", "description", "data_frequency_id"),
-            *("storage_hash", "table_name", "index_names", "last_run", "last_time_index", "created_at", "updated_at"),
+            *("storage_hash", "table_name", "index_names", "last_run", "last_time_index"),
+            *("stale_from", "stale_reason", "created_at", "updated_at"),
         ]
         read_only_fields = fields
 
@@ -111,6 +115,9 @@ class StatisticSerializer(serializers.ModelSerializer):
 
 class RunRequestSerializer(StrictSerializer):
     update_tree = StrictBooleanField(default=True, help_text="Update what the node reads first.")
+    recompute_stale = StrictBooleanField(
+        default=False, help_text="Compute stale nodes again from where their data changed."
+    )
 
 
 class NodeFilters(RegistryFilters):
@@ -118,6 +125,7 @@ class NodeFilters(RegistryFilters):
     identifier = filters.CharFilter(field_name="storage__identifier")
     identifier__in = TextIn(field_name="storage__identifier")
     storage_hash = filters.CharFilter(field_name="storage__storage_hash")
+    is_stale = Flag(field_name="stale_from", lookup_expr="isnull", exclude=True)
     search = SearchFilter("storage__identifier", "node_class", "storage__description")
     ordering = Ordering(
         fields={"storage__identifier": "identifier", "update_hash": "update_hash", "created_at": "created_at"}
@@ -213,7 +221,7 @@ class DataNodeViewSet(RegistryViewSet):
         update = node_runs.find_node_update(self._identifier())
         serializer = RunRequestSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        job = node_runs.request_run(update, user=request.user, update_tree=serializer.validated_data["update_tree"])
+        job = node_runs.request_run(update, user=request.user, **serializer.validated_data)
         job.refresh_from_db()
         location = reverse("job-detail", args=[job.uid], request=request)
         return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED, headers={"Location": location})
