@@ -12,4 +12,5 @@ class MarketsConfig(AppConfig):
 
         register_module("markets.data_nodes.access")
         register_module("markets.data_nodes.prices")
+        register_module("markets.data_nodes.snapshots")
         register_module("markets.data_nodes.interpolated_prices")
