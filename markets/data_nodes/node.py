@@ -19,6 +19,7 @@ from markets.data_nodes.statistics import UpdateStatistics
 from markets.data_nodes.tails import DeletedTail
 from markets.data_nodes.writes import WriteMode
 from markets.engine.hashing import Scope, configuration_hash
+from markets.engine.quality import QualityCheck
 from markets.exceptions import NotFound
 from markets.models import NodeUpdate
 
@@ -104,6 +105,13 @@ class DataNode(StoredData):
     def get_table_metadata(self) -> TableMetaData | None:
         """The published identifier of the table, its description and its frequency."""
         return None
+
+    def quality_checks(self) -> Sequence[QualityCheck]:
+        """Checks of the rows that `update()` returned, before any is written: see `markets.engine.quality`.
+
+        A failed warning is recorded with the run; a failed critical check also ends it, and nothing is written.
+        """
+        return ()
 
     def run_post_update_routines(self, error_on_last_update: bool) -> None:
         """What is to be done after a run; in its transaction when it succeeded."""

@@ -15,7 +15,7 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from markets import locks
-from markets.data_nodes import registration, staleness
+from markets.data_nodes import quality, registration, staleness
 from markets.data_nodes.access import APIDataNode
 from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import aware, empty_frame
@@ -221,6 +221,10 @@ def _steps(
         output = _as_output(node.update())
     with _timed(timings, "validate"):
         writes = _writes(node, storage, output)
+    with _timed(timings, "quality"):
+        outcomes = quality.judge(node, writes[0])
+        run.quality = quality.as_json(outcomes)
+        quality.refuse_critical(outcomes)
     rows_returned = sum(len(write.valid) for write in writes if write.valid is not None)
     began = time.perf_counter()
     with transaction.atomic():  # steps 6 to 9
@@ -322,6 +326,7 @@ def _record_failure(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
         error_type=type(error).__name__,
         error_message=storable_text(message)[:LONGEST_LOG],
         log=log.text(error),
+        quality=run.quality,
     )
     run.refresh_from_db()
 

@@ -97,6 +97,7 @@ class NodeRun(models.Model):
     error_type = models.CharField(max_length=255, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
     log = models.TextField(blank=True, default="")
+    quality = models.JSONField(default=list, blank=True, help_text="The outcome of each quality check.")
 
     class Meta:
         ordering = ["-id"]

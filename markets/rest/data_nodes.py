@@ -38,12 +38,24 @@ IDENTIFIER = OpenApiParameter(
 _latest_run = NodeRun.objects.filter(node_update=OuterRef("pk")).order_by("-id")
 
 
+class QualityOutcomeSerializer(serializers.Serializer):
+    check = serializers.CharField()
+    column = serializers.CharField()
+    severity = serializers.ChoiceField(["warning", "critical"])
+    passed = serializers.BooleanField()
+    checked = serializers.IntegerField(help_text="Rows, changes or sessions that were judged.")
+    failed = serializers.IntegerField()
+    message = serializers.CharField()
+
+
 class NodeRunSerializer(serializers.ModelSerializer):
+    quality = QualityOutcomeSerializer(many=True, help_text="The outcome of each quality check.")
+
     class Meta:
         model = NodeRun
         fields = [
             *("uid", "status", "started_at", "finished_at", "rows_returned", "rows_written", "last_time_index"),
-            *("timings", "error_type", "error_message"),
+            *("timings", "error_type", "error_message", "quality"),
         ]
         read_only_fields = fields
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from django.db import connection, transaction
+from django.db import connection
 
 from markets.data_nodes.snapshots import AssetSnapshot
 from markets.engine.text import storable_text
@@ -38,9 +38,7 @@ def record_snapshots(rows: Any) -> pd.DataFrame:
     Raises DuplicateKeys listing the keys that are stored already, UnknownIdentifiers, InvalidInput, and AlreadyRunning
     while another process writes snapshots.
     """
-    node = AssetSnapshot().set_snapshots(rows)
-    with transaction.atomic():
-        return node.run(update_tree=False)
+    return AssetSnapshot().set_snapshots(rows).run(update_tree=False)
 
 
 def asset_reference_details(
