@@ -17,7 +17,9 @@ class MarketsConfig(AppConfig):
 
         connection_created.connect(namespaces.remember_connection)
         pre_migrate.connect(namespaces.make_schema, sender=self)
+        register_module("markets.data_nodes.access")
         register_module("markets.data_nodes.prices")
+        register_module("markets.data_nodes.snapshots")
         register_module("markets.data_nodes.interpolated_prices")
         connection_created.connect(_tell_who_writes, dispatch_uid="markets.audit")
 

@@ -41,6 +41,12 @@ class ProtectedRow(Conflict):
     code = "protected"
 
 
+class QualityError(MSMError):
+    """A critical quality check of a DataNode failed; nothing was written."""
+
+    code = "quality"
+
+
 class UnknownIdentifiers(InvalidInput):
     """Identifiers that name no asset, or no row of another `kind`."""
 

@@ -26,6 +26,7 @@ from markets.admin.freshness import freshness_of
 from markets.admin.node_runs import RUN_COMMAND, runs_table
 from markets.admin.tables import Column, Fact, Pages, Table
 from markets.data_nodes.configuration import build_node
+from markets.data_nodes.staleness import stale_notice
 from markets.exceptions import MSMError
 from markets.models import Job, JobStatus, NodeUpdate, RunStatus, UpdateStatistic
 from markets.services.node_runs import RUN_NODE
@@ -106,6 +107,7 @@ def page_of(update: NodeUpdate, scope: NodeScope, request: HttpRequest) -> dict[
     return {
         "facts": _facts(update, scope),
         "problem": scope.problem,
+        "stale": stale_notice(update) if update.stale_from is not None else "",
         "progress_url": reverse("admin:job_progress", args=(unfinished.uid,)) if unfinished else "",
         "statistics": _statistics(update, scope, request),
         "runs_table": runs_table(runs, empty="It has not run yet. Press Run now, above."),

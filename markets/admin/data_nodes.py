@@ -26,6 +26,19 @@ RUN_PERMISSION = "markets.run_nodeupdate"
 LAST_STATUS_CHOICES = [*RunStatus.choices, ("never", "Never ran")]
 
 
+class StaleFilter(DropdownFilter):
+    title = "stale"
+    parameter_name = "stale"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Stale"), ("no", "Not stale")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[NodeUpdate]) -> QuerySet[NodeUpdate]:
+        if self.value() not in ("yes", "no"):
+            return queryset
+        return queryset.filter(stale_from__isnull=self.value() == "no")
+
+
 class LastStatusFilter(DropdownFilter):
     title = "last run"
     parameter_name = "last_run"
@@ -53,7 +66,7 @@ def with_latest_run(updates: QuerySet[NodeUpdate]) -> QuerySet[NodeUpdate]:
 @admin.register(NodeUpdate)
 class NodeUpdateAdmin(ReadOnlyAdmin):
     list_display = ("identifier", "class_of", "configuration", "last_run", "last_time_utc", "num_rows", "freshness")
-    list_filter = (LastStatusFilter,)
+    list_filter = (LastStatusFilter, StaleFilter)
     search_fields = ("storage__identifier__icontains", "node_class__icontains", "update_hash__startswith")
     search_help_text = "Identifier, class or update hash"
     sortable_by = ("identifier",)
@@ -114,6 +127,8 @@ class NodeUpdateAdmin(ReadOnlyAdmin):
 
     @display(description="age")
     def freshness(self, update: Any) -> str:
+        if update.stale_from is not None:
+            return badge("stale", "bad")
         found: Freshness = update.freshness
         return badge(found.text, found.tone)
 
@@ -128,7 +143,11 @@ class NodeUpdateAdmin(ReadOnlyAdmin):
         update = get_object_or_404(NodeUpdate.objects.select_related("storage"), pk=pk)
         wants_json = "application/json" in request.headers.get("Accept", "")
         try:
-            job = node_runs.request_run(update, user=request.user)  # type: ignore[arg-type]
+            job = node_runs.request_run(
+                update,
+                user=request.user,  # type: ignore[arg-type]
+                recompute_stale="recompute_stale" in request.POST,
+            )
         except MSMError as error:
             if wants_json:
                 return JsonResponse({"error": str(error)}, status=409)

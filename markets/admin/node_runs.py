@@ -10,7 +10,7 @@ from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from markets.admin.base import ReadOnlyAdmin
-from markets.admin.formatting import NOTHING, count, duration, link, status_badge, utc
+from markets.admin.formatting import NOTHING, badge, count, duration, link, status_badge, utc
 from markets.admin.tables import Column, Fact, Table
 from markets.models import NodeRun
 
@@ -82,8 +82,41 @@ class NodeRunAdmin(ReadOnlyAdmin):
                 rows=[(name, duration(seconds)) for name, seconds in obj.timings.items()],
                 empty="Timings are kept when a run ends well.",
             ),
+            "quality": quality_table(obj),
             "run": obj,
         }
+
+
+def quality_table(run: NodeRun) -> Table:
+    """The outcome of the run's quality checks, failed ones first."""
+    outcomes = sorted(run.quality, key=lambda item: item["passed"])
+    return Table(
+        label="Quality checks",
+        columns=[
+            Column("Check"),
+            Column("Severity"),
+            Column("Outcome"),
+            Column("Checked", numeric=True),
+            Column("Failed", numeric=True),
+            Column("Found"),
+        ],
+        rows=[
+            (
+                item["check"],
+                item["severity"],
+                badge("passed", "good") if item["passed"] else badge("failed", _tone(item["severity"])),
+                count(item["checked"]),
+                count(item["failed"]),
+                item["message"],
+            )
+            for item in outcomes
+        ],
+        empty="The node declares no quality checks, or the run returned no rows.",
+    )
+
+
+def _tone(severity: str) -> str:
+    return "bad" if severity == "critical" else "wait"
 
 
 def seconds_of(run: NodeRun) -> float | None:

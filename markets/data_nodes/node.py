@@ -11,20 +11,24 @@ import pandas as pd
 from django.db import models
 
 from markets import namespaces
-from markets.data_nodes import reads, runs
+from markets.data_nodes import runs
+from markets.data_nodes.access import APIDataNode, StoredData
 from markets.data_nodes.configuration import constructor_defaults
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.output import NodeOutput
-from markets.data_nodes.statistics import UpdateStatistics, identifiers_of, load_statistics
+from markets.data_nodes.statistics import UpdateStatistics
+from markets.data_nodes.tails import DeletedTail
+from markets.data_nodes.writes import WriteMode
 from markets.engine.hashing import Scope, configuration_hash
-from markets.exceptions import InvalidInput, NotFound
-from markets.models import NodeUpdate, StorageNode
+from markets.engine.quality import QualityCheck
+from markets.exceptions import NotFound
+from markets.models import NodeUpdate
 
 EARLIEST_UPDATE = dt.datetime(2018, 1, 1, tzinfo=dt.UTC)
 Progress = Callable[[int, int | None, str], None]
 
 
-class DataNode:
+class DataNode(StoredData):
     """Subclass it, give `update()`, and `run()` it.
 
     `update()` returns a DataFrame indexed by `index_names`: `time_index` (datetime64, UTC) first, then the identities.
@@ -35,11 +39,16 @@ class DataNode:
     `model`, a Django model that owns the table (else the engine makes one); `_ARGS_IGNORE_IN_STORAGE_HASH`, arguments
     that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins.
     `hash_namespace` sets an experiment's hashes apart; unless given it is the namespace of the process.
+
+    `write_mode`, on the class or the instance, says what becomes of rows that are not later than the last row of their
+    identity: `append` leaves them alone, `overwrite` inserts them or writes them over what is stored, `insert_only`
+    inserts them and refuses the whole frame when one of its keys is stored already.
     """
 
     index_names: ClassVar[tuple[str, ...]] = ("time_index", "asset_identifier")
     key_columns: ClassVar[tuple[str, ...] | None] = None
     model: ClassVar[type[models.Model] | None] = None
+    write_mode: WriteMode = "append"
     OFFSET_START: ClassVar[dt.datetime] = EARLIEST_UPDATE
     _ARGS_IGNORE_IN_STORAGE_HASH: ClassVar[Sequence[str]] = ()
     _ARGS_IGNORE_IN_HASHES: ClassVar[Sequence[str]] = ()
@@ -65,13 +74,27 @@ class DataNode:
             cls.__init__ = _remembering_arguments(cls.__init__)  # type: ignore[method-assign]
 
     # --- what a subclass gives ---------------------------------------------------------------------------------------
-    def dependencies(self) -> "dict[str, DataNode]":
-        """The nodes that this one reads directly, by name; built in the constructor."""
+    def dependencies(self) -> "Mapping[str, DataNode | APIDataNode]":
+        """The nodes that this one reads directly, by name; built in the constructor.
+
+        An `APIDataNode` is read as it is, never run.
+        """
         return {}
 
     def get_asset_list(self) -> Sequence[Any] | None:
         """The assets to update (assets or identifiers), None where the node is not scoped by assets."""
         return None
+
+    def assets_read(self) -> Sequence[str] | None:
+        """The identifiers of the assets whose data this run read, None where that may be any.
+
+        Late data of other assets does not make the node stale. Called after `update()`.
+        """
+        return self.update_statistics.asset_list
+
+    def companions(self) -> "Sequence[DataNode]":
+        """The nodes whose rows `update()` returns beside its own: they are deleted and computed again together."""
+        return ()
 
     def update(self) -> "pd.DataFrame | NodeOutput":
         """The rows that are new since `self.update_statistics`; an empty frame where there are none."""
@@ -84,6 +107,13 @@ class DataNode:
     def get_table_metadata(self) -> TableMetaData | None:
         """The published identifier of the table, its description and its frequency."""
         return None
+
+    def quality_checks(self) -> Sequence[QualityCheck]:
+        """Checks of the rows that `update()` returned, before any is written: see `markets.engine.quality`.
+
+        A failed warning is recorded with the run; a failed critical check also ends it, and nothing is written.
+        """
+        return ()
 
     def run_post_update_routines(self, error_on_last_update: bool) -> None:
         """What is to be done after a run; in its transaction when it succeeded."""
@@ -112,19 +142,6 @@ class DataNode:
             namespace=self.hash_namespace,
         )
 
-    def statistics_scope(self) -> Mapping[str, str]:
-        """The values of dimensions that all rows of this node share, where several nodes write one table."""
-        return {}
-
-    def get_storage(self) -> StorageNode:
-        """The registered table of this node. Raises NotFound before the first run."""
-        try:
-            return StorageNode.objects.get(storage_hash=self.storage_hash)
-        except StorageNode.DoesNotExist:
-            raise NotFound(
-                f"{type(self).__name__} ({self.storage_hash}) has no table yet. Run it first: node.run()."
-            ) from None
-
     def get_node_update(self) -> NodeUpdate:
         """The registered update of this node. Raises NotFound before the first run."""
         try:
@@ -145,78 +162,36 @@ class DataNode:
         """Update the dependencies, each once, then this node; returns the rows that were persisted.
 
         The nine steps of `docs/reference/data-nodes.md`. With `update_tree=False` the dependencies are read as they
-        are; with `update_only_tree=True` only they are updated and an empty frame is returned. `force_update` and
-        `debug_mode` are accepted for the sake of existing scripts: MSM never waits for a schedule and never skips a
-        run that was asked for. Every error is raised, and leaves nothing but the record of the run; `self.last_run`
-        holds status, counts and timings. Raises AlreadyRunning while another process runs this update.
+        are; with `update_only_tree=True` only they are updated and an empty frame is returned. With `force_update=True`
+        a node that rests on data which came late or changed is computed again from there, in one transaction; without
+        it such a node only adds what is new, and says so. `debug_mode` is accepted for the sake of existing scripts:
+        MSM never waits for a schedule and never skips a run that was asked for. Every error is raised, and leaves
+        nothing but the record of the run; `self.last_run` holds status, counts and timings. Raises AlreadyRunning while
+        another process runs this update.
         """
         return runs.run_tree(
             self,
             update_tree=update_tree,
             update_only_tree=update_only_tree,
+            recompute_stale=force_update,
             override_update_stats=override_update_stats,
         )
+
+    def delete_after_date(
+        self, after_date: dt.datetime, *, dimension_filters: Mapping[str, Sequence[str]] | None = None
+    ) -> DeletedTail:
+        """Delete this node's rows (and its companions') at or after an aware instant, so that a run writes them anew.
+
+        `dimension_filters` keeps to the named identities. What reads the table is marked as stale from there on.
+        Raises AlreadyRunning while the node is being updated, InvalidInput for a naive instant, NotFound before the
+        first run.
+        """
+        return runs.delete_after_date(self, after_date, dimension_filters)
 
     def report_progress(self, done: int, total: int | None = None, text: str = "") -> None:
         """Tell whoever watches how far `update()` has come."""
         if self._progress is not None:
             self._progress(done, total, text)
-
-    # --- reading -----------------------------------------------------------------------------------------------------
-    def get_update_statistics(self) -> UpdateStatistics:
-        """The statistics of the table as they are now."""
-        return load_statistics(self.get_storage(), self.statistics_scope())
-
-    def get_df_between_dates(
-        self,
-        start_date: dt.datetime | None = None,
-        end_date: dt.datetime | None = None,
-        unique_identifier_list: Sequence[str] | None = None,
-        great_or_equal: bool = True,
-        less_or_equal: bool = True,
-        unique_identifier_range_map: reads.RangeMap | None = None,
-        columns: Sequence[str] | None = None,
-    ) -> pd.DataFrame:
-        """Stored rows between two aware instants, inclusive unless told; see `markets.data_nodes.reads.read_frame`."""
-        storage = self.get_storage()
-        filters: dict[str, Sequence[str]] = {name: [value] for name, value in self.statistics_scope().items()}
-        if unique_identifier_list is not None:
-            if len(storage.index_names) < 2:
-                raise InvalidInput(f"{storage} is indexed by time alone: it takes no identifiers.")
-            filters[storage.index_names[-1]] = unique_identifier_list
-        return reads.read_frame(
-            storage,
-            start_date=start_date,
-            end_date=end_date,
-            great_or_equal=great_or_equal,
-            less_or_equal=less_or_equal,
-            dimension_filters=filters,
-            range_map=unique_identifier_range_map,
-            columns=columns,
-        )
-
-    def get_ranged_data_per_asset(
-        self, range_descriptor: reads.RangeMap, columns: Sequence[str] | None = None
-    ) -> pd.DataFrame:
-        """Stored rows, each asset in a window of its own, in one query."""
-        return self.get_df_between_dates(unique_identifier_range_map=range_descriptor, columns=columns)
-
-    def get_last_observation(self, asset_list: Sequence[Any] | None = None) -> pd.DataFrame:
-        """The latest row of each identity."""
-        dimensions = [name for name in self.get_storage().index_names[1:] if name not in self.statistics_scope()]
-        statistics = self.get_update_statistics()
-        if not dimensions:
-            return self.get_df_between_dates(start_date=statistics.max_time_index_value)
-        if asset_list is not None and len(dimensions) == 1:
-            wanted = set(identifiers_of(asset_list))
-            last = {name: time for name, time in statistics.index_progress.items() if name in wanted}
-        elif asset_list is not None:
-            scoped = statistics.update_assets(asset_list, init_fallback_date=self.OFFSET_START)
-            last = scoped.index_progress
-        else:
-            last = statistics.index_progress
-        windows: dict[Any, reads.IdentityRange] = {identity: {"start_date": time} for identity, time in last.items()}
-        return self.get_ranged_data_per_asset(windows)
 
 
 def _remembering_arguments(initialise: Callable[..., None]) -> Callable[..., None]:

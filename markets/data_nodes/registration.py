@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Any
 from django.db import IntegrityError, models, transaction
 
 from markets import namespaces
+from markets.data_nodes.access import APIDataNode
 from markets.data_nodes.configuration import encode_node
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
+from markets.data_nodes.published_views import publish_view
 from markets.engine.frames import TIME_INDEX
 from markets.engine.hashing import class_path
 from markets.engine.namespaces import qualified
@@ -63,16 +65,28 @@ def ensure_update(node: "DataNode", storage: StorageNode | None = None) -> NodeU
             "build_configuration": encode_node(node),
         },
     )
-    upstream = {dependency.update_hash: dependency for dependency in node.dependencies().values()}
-    linked = set() if created else set(update.dependencies.values_list("update_hash", flat=True))
-    if linked != set(upstream):
-        known = {item.update_hash: item for item in NodeUpdate.objects.filter(update_hash__in=upstream)}
-        update.dependencies.set([known.get(name) or ensure_update(item) for name, item in upstream.items()])
+    _link(node, update, linked=set() if created else set(update.dependencies.values_list("update_hash", flat=True)))
     if update.storage_id != storage.pk:  # the class now puts this configuration's rows elsewhere
         update.storage = storage
         update.save(update_fields=["storage", "updated_at"])
     update.storage = storage
     return update
+
+
+def _link(node: "DataNode", update: NodeUpdate, *, linked: set[str]) -> None:
+    """Make the stored edges those that `dependencies()` tells now. One read by identifier stands for its writers."""
+    upstream: dict[str, DataNode] = {}
+    read: list[str] = []
+    for dependency in node.dependencies().values():
+        if isinstance(dependency, APIDataNode):
+            read.append(dependency.storage_hash)
+        else:
+            upstream[dependency.update_hash] = dependency
+    reading = NodeUpdate.objects.filter(storage__storage_hash__in=read) if read else NodeUpdate.objects.none()
+    writers = {item.update_hash: item for item in reading}
+    if linked != {*upstream, *writers}:
+        known = {item.update_hash: item for item in NodeUpdate.objects.filter(update_hash__in=upstream)} | writers
+        update.dependencies.set([known.get(name) or ensure_update(upstream[name]) for name in {**upstream, **writers}])
 
 
 def record_metadata(
@@ -97,6 +111,7 @@ def record_metadata(
         changes |= {name: value for name, value in published.items() if getattr(storage, name) != value}
     if not changes:
         return
+    previous_identifier = storage.identifier
     for name, value in changes.items():
         setattr(storage, name, value)
     try:
@@ -110,6 +125,8 @@ def record_metadata(
             f"The identifier {storage.identifier!r} already names the table {owner.storage_hash} of "
             f"{owner.node_class}. Give this node another identifier."
         ) from error
+    if changes.keys() & {"identifier", "columns"}:
+        publish_view(storage, previous_identifier=previous_identifier)
 
 
 def published_identifier(node: "DataNode", table: TableMetaData) -> str:

@@ -6,34 +6,24 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-import numpy as np
 import pandas as pd
 from django.db import connection, transaction
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from markets import locks
-from markets.data_nodes import registration
-from markets.data_nodes.metadata import ColumnMetaData
+from markets.data_nodes import quality, registration, staleness
+from markets.data_nodes.access import APIDataNode
 from markets.data_nodes.output import NodeOutput
-from markets.data_nodes.reads import empty_frame
-from markets.data_nodes.statistics import (
-    UpdateStatistics,
-    from_microseconds,
-    identifiers_of,
-    load_statistics,
-    lock_assets,
-    record_statistics,
-    rows_after_progress,
-    stored_progress,
-)
-from markets.data_nodes.storage import TableContract, add_primary_key, append_rows, create_table
-from markets.engine.frames import ValidFrame, validate_frame
+from markets.data_nodes.reads import aware, empty_frame
+from markets.data_nodes.statistics import UpdateStatistics, identifiers_of, load_statistics
+from markets.data_nodes.tails import DeletedTail, DimensionFilters, delete_tail, rewound
+from markets.data_nodes.writes import Write
 from markets.engine.text import storable_text
-from markets.exceptions import AlreadyRunning, DependencyCycleError, MSMError, RunSuperseded
+from markets.exceptions import AlreadyRunning, DependencyCycleError, InvalidInput, MSMError, RunSuperseded
 from markets.models import Job, NodeRun, NodeUpdate, RunStatus, StorageNode
 
 if TYPE_CHECKING:
@@ -67,43 +57,20 @@ class RunResult:
     timings: dict[str, float]
 
 
-@dataclass
-class _Write:
-    """A frame on its way into a table."""
-
-    node: "DataNode"
-    storage: StorageNode
-    frame: pd.DataFrame
-    metadata: Sequence[ColumnMetaData]
-    valid: ValidFrame | None = None
-    tokens: dict[str, str] = field(default_factory=dict)
-    written: int = 0
-    last_time: dt.datetime | None = None
-
-    def validate(self) -> None:
-        contract = TableContract.of(self.storage)
-        self.valid, self.tokens = validate_frame(
-            self.frame,
-            index_names=contract.index_names,
-            key_columns=contract.key_columns,
-            contract=contract.columns,
-            declared={column.column_name: column.dtype for column in self.metadata},
-            table=str(self.storage),
-        )
-
-
 def run_tree(
     head: "DataNode",
     *,
     update_tree: bool = True,
     update_only_tree: bool = False,
+    recompute_stale: bool = False,
     override_update_stats: UpdateStatistics | None = None,
     observer: Observer | None = None,
 ) -> pd.DataFrame:
     """Run a node's dependencies, each once and before whoever reads it, then the node; return its persisted rows.
 
     A dependency that another process is updating is waited for; the head itself raises AlreadyRunning at once. An
-    error stops the tree: what ran before stays, what depends on the failed node does not run.
+    error stops the tree: what ran before stays, what depends on the failed node does not run. With `recompute_stale`
+    every stale node of the tree is computed again from where its data changed.
     """
     order = execution_order(head)
     if update_only_tree:
@@ -115,9 +82,10 @@ def run_tree(
         if observer is not None:
             observer.node_started(node, position, len(order))
         if node is head:
-            result = _run_one(node, override_update_stats, observer)
+            result = _run_one(node, override_update_stats, observer, recompute_stale=recompute_stale)
         else:
-            result = _run_one(node, None, observer, patience=PATIENCE_WITH_DEPENDENCIES)
+            patience = PATIENCE_WITH_DEPENDENCIES
+            result = _run_one(node, None, observer, recompute_stale=recompute_stale, patience=patience)
         if observer is not None:
             observer.node_finished(node, result)
         frame = result.frame if node is head else frame
@@ -140,7 +108,8 @@ def execution_order(head: "DataNode") -> "list[DataNode]":
             raise DependencyCycleError(f"DataNodes depend on each other in a circle: {' → '.join(circle)}.")
         path.append(node.update_hash)
         for dependency in node.dependencies().values():
-            visit(dependency)
+            if not isinstance(dependency, APIDataNode):
+                visit(dependency)
         path.pop()
         order[node.update_hash] = node
 
@@ -149,7 +118,12 @@ def execution_order(head: "DataNode") -> "list[DataNode]":
 
 
 def _run_one(
-    node: "DataNode", override: UpdateStatistics | None, observer: Observer | None, *, patience: float = 0.0
+    node: "DataNode",
+    override: UpdateStatistics | None,
+    observer: Observer | None,
+    *,
+    recompute_stale: bool,
+    patience: float = 0.0,
 ) -> RunResult:
     storage = registration.ensure_storage(node)  # step 1
     update = registration.ensure_update(node, storage)  # step 2
@@ -161,14 +135,18 @@ def _run_one(
         if not free:
             raise AlreadyRunning(f"{update} is being updated by another process. Wait for its run to end.")
         run = _open_run(update, job)
+        update = run.node_update
+        recompute = _Recompute.of(update) if recompute_stale and override is None else None
         node._progress = (
             (lambda done, total, text: observer.node_progressed(node, done, total, text)) if observer else None
         )
         with _log_of(run) as log:
+            if update.stale_from is not None and recompute is None:
+                logger.warning("%s Recompute it: run with force_update=True.", staleness.stale_notice(update))
             try:
                 # Inside a transaction of the caller's a failed query must not take the run's record with it.
                 with transaction.atomic() if connection.in_atomic_block else nullcontext():
-                    node.last_run = _steps(node, storage, run, override, log)
+                    node.last_run = _steps(node, storage, run, override, recompute, log)
                 return node.last_run
             except BaseException as error:
                 logger.error("failed: %s", storable_text(str(error)))
@@ -183,7 +161,7 @@ def _run_one(
 def _open_run(update: NodeUpdate, job: Job | None) -> NodeRun:
     """A new run record. A record that still says "running" belongs to a process that died: its lock was free."""
     with transaction.atomic():
-        NodeUpdate.objects.select_for_update().get(pk=update.pk)
+        update = NodeUpdate.objects.select_for_update(of=("self",)).select_related("storage").get(pk=update.pk)
         _close_interrupted(NodeRun.objects.filter(node_update=update))
         return NodeRun.objects.create(node_update=update, job=job, started_at=timezone.now())
 
@@ -207,12 +185,32 @@ def close_interrupted_runs() -> int:
     return _close_interrupted(NodeRun.objects.filter(pk__in=dead)) if dead else 0
 
 
+@dataclass(frozen=True)
+class _Recompute:
+    """From where a stale node is computed again, and when that was asked for."""
+
+    since: dt.datetime
+    marked_at: dt.datetime | None
+
+    @classmethod
+    def of(cls, update: NodeUpdate) -> "_Recompute | None":
+        return cls(update.stale_from, update.stale_marked_at) if update.stale_from is not None else None
+
+
 def _steps(
-    node: "DataNode", storage: StorageNode, run: NodeRun, override: UpdateStatistics | None, log: "_RunLog"
+    node: "DataNode",
+    storage: StorageNode,
+    run: NodeRun,
+    override: UpdateStatistics | None,
+    recompute: _Recompute | None,
+    log: "_RunLog",
 ) -> RunResult:
     timings: dict[str, float] = {}
     with _timed(timings, "statistics"):  # steps 3 and 4
         node.update_statistics = load_statistics(storage, node.statistics_scope()) if override is None else override
+        if recompute is not None:
+            logger.info("computing again from %s", f"{recompute.since:%Y-%m-%d %H:%M:%S} UTC")
+            node.update_statistics = rewound(node.update_statistics, storage, recompute.since, node.statistics_scope())
         assets = node.get_asset_list()
         if assets is not None and override is None:
             identifiers = identifiers_of(assets)
@@ -223,13 +221,24 @@ def _steps(
         output = _as_output(node.update())
     with _timed(timings, "validate"):
         writes = _writes(node, storage, output)
+    with _timed(timings, "quality"):
+        outcomes = quality.judge(node, writes[0])
+        run.quality = quality.as_json(outcomes)
+        quality.refuse_critical(outcomes)
     rows_returned = sum(len(write.valid) for write in writes if write.valid is not None)
     began = time.perf_counter()
     with transaction.atomic():  # steps 6 to 9
         _claim(run)
+        if recompute is not None:
+            for member in (node, *node.companions()):
+                table = registration.ensure_storage(member)
+                delete_tail(table, recompute.since, _filters(member))
+            staleness.clear(run.node_update, marked_at=recompute.marked_at)
+        staleness.remember_scope(run.node_update, node.assets_read())
         for write in writes:
-            _write(write)
+            write.execute()
             registration.record_metadata(write.node, write.storage, write.tokens, write.metadata)
+            staleness.mark_dependents(write.storage, write.changes, reason=f"{write.storage} has late or changed rows.")
         node.run_post_update_routines(error_on_last_update=False)
         head = writes[0]
         total = sum(write.written for write in writes)
@@ -247,17 +256,41 @@ def _steps(
     return RunResult(run, run.status, frame, rows_returned, total, timings)
 
 
+def delete_after_date(
+    node: "DataNode", after_date: dt.datetime, dimension_filters: DimensionFilters | None
+) -> DeletedTail:
+    """Delete the rows of a node and its companions at or after an instant; mark what reads them as stale."""
+    since = aware(after_date, "after_date")
+    if since is None:
+        raise InvalidInput("after_date is missing. Name the first instant to delete.", field="after_date")
+    update = node.get_node_update()
+    with locks.held(locks.LockSpace.NODE_UPDATE, update.pk) as free:
+        if not free:
+            raise AlreadyRunning(f"{update} is being updated by another process. Wait for its run to end.")
+        with transaction.atomic():
+            for companion in node.companions():
+                delete_tail(registration.ensure_storage(companion), since, _filters(companion, dimension_filters))
+            deleted = delete_tail(update.storage, since, _filters(node, dimension_filters))
+            changes = dict.fromkeys(deleted.identities, since)
+            staleness.mark_dependents(update.storage, changes, reason=f"Rows of {update.storage} were deleted.")
+    return deleted
+
+
+def _filters(node: "DataNode", more: DimensionFilters | None = None) -> dict[str, Sequence[str]]:
+    """The filters that a node's own rows meet, and those given that its table can meet."""
+    own: dict[str, Sequence[str]] = {name: [value] for name, value in node.statistics_scope().items()}
+    return {**(more or {}), **own}
+
+
 def _as_output(returned: pd.DataFrame | NodeOutput) -> NodeOutput:
     return returned if isinstance(returned, NodeOutput) else NodeOutput(returned)
 
 
-def _writes(node: "DataNode", storage: StorageNode, output: NodeOutput) -> list[_Write]:
-    writes = [_Write(node, storage, output.frame, list(node.get_column_metadata() or []))]  # step 7's declarations
+def _writes(node: "DataNode", storage: StorageNode, output: NodeOutput) -> list[Write]:
+    writes = [Write(node, storage, output.frame, list(node.get_column_metadata() or []))]  # step 7's declarations
     for companion, frame in output.companions:
         writes.append(
-            _Write(
-                companion, registration.ensure_storage(companion), frame, list(companion.get_column_metadata() or [])
-            )
+            Write(companion, registration.ensure_storage(companion), frame, list(companion.get_column_metadata() or []))
         )
     for write in writes:
         if isinstance(write.frame, pd.DataFrame) and len(write.frame) == 0:
@@ -271,39 +304,6 @@ def _claim(run: NodeRun) -> None:
     stored = NodeRun.objects.select_for_update().get(pk=run.pk)
     if stored.status != RunStatus.RUNNING:
         raise RunSuperseded("This run lost its database connection and another run took over. Nothing was written.")
-
-
-def _write(write: _Write) -> None:
-    if write.valid is None:
-        return
-    storage = write.storage
-    create = False
-    if not storage.columns:
-        storage = write.storage = StorageNode.objects.select_for_update().get(pk=storage.pk)
-        if storage.columns:  # another process made the table meanwhile
-            write.validate()
-        else:
-            create = True
-    valid = write.valid
-    if not create:
-        _, identities = valid.identity_codes()
-        valid = rows_after_progress(valid, stored_progress(storage, identities))
-        if len(valid) < len(write.valid):
-            write.frame = write.frame.iloc[np.sort(valid.rows)]
-    if len(valid) == 0:
-        return
-    asset_ids = lock_assets(valid)
-    contract = TableContract(
-        storage.table_name, tuple(storage.index_names), tuple(storage.key_columns), dict(write.tokens)
-    )
-    if create:
-        create_table(contract)
-    append_rows(contract, valid)
-    if create:
-        add_primary_key(contract)
-    record_statistics(storage, valid, asset_ids)
-    write.written = len(valid)
-    write.last_time = from_microseconds(int(valid.times.max()))
 
 
 def _close_failed(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
@@ -326,6 +326,7 @@ def _record_failure(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
         error_type=type(error).__name__,
         error_message=storable_text(message)[:LONGEST_LOG],
         log=log.text(error),
+        quality=run.quality,
     )
     run.refresh_from_db()
 

@@ -3,17 +3,13 @@
 import copy
 import datetime as dt
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-from django.db import connection
-
 from markets.data_nodes.reads import IdentityRange
-from markets.engine.frames import ValidFrame
-from markets.exceptions import InvalidInput, UnknownIdentifiers
-from markets.models import Asset, StorageNode, UpdateStatistic
+from markets.exceptions import InvalidInput
+from markets.models import StorageNode, UpdateStatistic
 
 ASSET_DIMENSION = "asset_identifier"
 Identity = tuple[str, ...]
@@ -75,6 +71,64 @@ class UpdateStatistics:
             scoped.index_min = {name: time for name, time in self.index_min.items() if name in wanted}
         return scoped
 
+    @property
+    def _max_time_in_update_statistics(self) -> dt.datetime | None:
+        return self.get_max_time_in_update_statistics()
+
+    @property
+    def _initial_fallback_date(self) -> dt.datetime | None:
+        return self.initial_fallback_date
+
+    def is_any_asset_on_fallback_date(self) -> bool:
+        """Whether some identity in scope has no row yet."""
+        return any(identity not in self.index_min for identity in self.index_progress)
+
+    def are_all_assets_on_fallback_date(self) -> bool:
+        """Whether no identity in scope has a row yet; also when the scope is empty."""
+        return all(identity not in self.index_min for identity in self.index_progress)
+
+    def get_earliest_update_for_identity(self, identity: str) -> dt.datetime | None:
+        """The earliest of the last times of all identities that begin with this one; the fallback when it is unseen.
+
+        So far has everything of, say, an asset come whose rows have further dimensions.
+        """
+        return min(self._leaves(identity), default=self.initial_fallback_date)
+
+    def get_asset_earliest_multiindex_update(self, asset: Any) -> dt.datetime | None:
+        """`get_earliest_update_for_identity` of an asset, given as identifier or object."""
+        return self.get_earliest_update_for_identity(identifiers_of([asset])[0])
+
+    def get_last_update_index_2d(self, unique_identifier: str) -> dt.datetime | None:
+        """The latest row of all identities that begin with this one; the fallback when it is unseen."""
+        return max(self._leaves(unique_identifier), default=self.initial_fallback_date)
+
+    def filter_assets_by_level(self, level: int, filters: Iterable[str]) -> "UpdateStatistics":
+        """A copy with the identities whose dimension `level` (0 the first after time) has one of these values.
+
+        Below the first dimension a value that is missing beside others of its kind is added at the fallback date.
+        Raises InvalidInput for a level that there is not.
+        """
+        if not 0 <= level < len(self.dimensions):
+            raise InvalidInput(
+                f"level={level}: the table has {len(self.dimensions)} dimensions besides time.", field="level"
+            )
+        wanted = list(filters)
+        parts = {key: key if isinstance(key, tuple) else (key,) for key in self.index_progress}
+        kept = copy.copy(self)
+        kept.index_progress = {key: self.index_progress[key] for key, part in parts.items() if part[level] in wanted}
+        kept.index_min = {key: first for key, first in self.index_min.items() if key in kept.index_progress}
+        kept.row_counts = {key: count for key, count in self.row_counts.items() if key in kept.index_progress}
+        if level > 0 and level == len(self.dimensions) - 1 and self.initial_fallback_date is not None:
+            for prefix in {part[:level] for part in parts.values()}:
+                for value in wanted:
+                    kept.index_progress.setdefault((*prefix, value), self.initial_fallback_date)
+        return kept
+
+    def _leaves(self, identity: str) -> list[dt.datetime]:
+        if len(self.dimensions) == 1:
+            return [self.index_progress[identity]] if identity in self.index_progress else []
+        return [last for key, last in self.index_progress.items() if key[0] == identity]
+
     def get_last_update(self, identity: Any) -> dt.datetime | None:
         """Time of the last row of an identity, the fallback date when it was never seen."""
         return self.index_progress.get(identity, self.initial_fallback_date)
@@ -94,6 +148,8 @@ class UpdateStatistics:
             identity: {"start_date_operand": ">=", "start_date": last + delta}
             for identity, last in self.index_progress.items()
         }
+
+    get_asset_update_range_map_great_or_equal = get_update_range_map_great_or_equal
 
 
 def identifiers_of(assets: Iterable[Any]) -> list[str]:
@@ -148,115 +204,9 @@ def load_statistics(storage: StorageNode, dimension_filters: Mapping[str, str] |
     return statistics
 
 
-def lock_assets(frame: ValidFrame) -> dict[str, int]:
-    """Identifier → id of the assets that a frame names, locked against deletion until the transaction ends.
-
-    One query for the whole batch, in the order of the identifiers so that two writers cannot deadlock.
-    Raises UnknownIdentifiers listing every identifier that names no asset.
-    """
-    level = next((level for level in frame.levels if level.name == ASSET_DIMENSION), None)
-    if level is None:
-        return {}
-    used = [level.labels[code] for code in np.unique(level.codes).tolist()]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f'SELECT unique_identifier, id FROM "{Asset._meta.db_table}" WHERE unique_identifier = ANY(%s) '
-            "ORDER BY unique_identifier FOR KEY SHARE",
-            [used],
-        )
-        known = dict(cursor.fetchall())
-    missing = [name for name in used if name not in known]
-    if missing:
-        raise UnknownIdentifiers(missing)
-    return known
-
-
-def rows_after_progress(frame: ValidFrame, progress: Mapping[Identity, dt.datetime]) -> ValidFrame:
-    """The rows strictly later than the last stored row of their identity (append mode)."""
-    if not progress or not len(frame):
-        return frame
-    codes, identities = frame.identity_codes()
-    nothing = np.iinfo(np.int64).min
-    last = np.array(
-        [microseconds(progress[name]) if name in progress else nothing for name in identities], dtype=np.int64
-    )
-    keep = frame.times > last[codes]
-    return frame if keep.all() else frame.take(np.flatnonzero(keep))
-
-
 def microseconds(instant: dt.datetime) -> int:
     return (instant - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
 
 
 def from_microseconds(value: int) -> dt.datetime:
     return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=value)
-
-
-def stored_progress(storage: StorageNode, identities: Sequence[Identity]) -> dict[Identity, dt.datetime]:
-    """Identity → time of its last row, of those identities that have rows."""
-    if not identities:
-        return {}
-    width = len(identities[0])
-    parts = [[identity[place] for identity in identities] for place in range(width)]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT s.identity, s.last_time_index FROM "{UpdateStatistic._meta.db_table}" AS s
-            JOIN unnest({"%s::text[], " * width}%s::bigint[]) AS w({_part_names(width)}place)
-                ON s.identity = {_identity_array(width)}
-            WHERE s.storage_id = %s
-            """,
-            [*parts, list(range(len(identities))), storage.pk],
-        )
-        return {tuple(identity): last for identity, last in cursor.fetchall()}
-
-
-def record_statistics(storage: StorageNode, frame: ValidFrame, asset_ids: Mapping[str, int]) -> None:
-    """Merge the rows just written into the table's statistics; must run in the transaction that wrote them."""
-    codes, identities = frame.identity_codes()
-    order = np.argsort(codes, kind="stable")
-    sorted_codes, times = codes[order], frame.times[order]
-    starts = np.flatnonzero(np.concatenate([[True], sorted_codes[1:] != sorted_codes[:-1]]))
-    first = np.minimum.reduceat(times, starts)
-    last = np.maximum.reduceat(times, starts)
-    counts = np.diff(np.concatenate([starts, [len(times)]]))
-    asset_level = next((i for i, level in enumerate(frame.levels) if level.name == ASSET_DIMENSION), None)
-    rows = []
-    for place, code in enumerate(sorted_codes[starts].tolist()):
-        identity = identities[code]
-        asset_id = asset_ids[identity[asset_level]] if asset_level is not None else None
-        rows.append((list(identity), asset_id, int(first[place]), int(last[place]), int(counts[place])))
-    rows.sort(key=lambda row: [part.encode() for part in row[0]])
-    table = UpdateStatistic._meta.db_table
-    width = len(frame.levels)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            INSERT INTO "{table}" AS s
-                (storage_id, identity, asset_id, first_time_index, last_time_index, row_count, updated_at)
-            SELECT %s, {_identity_array(width)}, asset_id, first, last, row_count, clock_timestamp()
-            FROM unnest({"%s::text[], " * width}%s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[])
-                AS t({_part_names(width)}asset_id, first, last, row_count)
-            ON CONFLICT (storage_id, identity) DO UPDATE SET
-                first_time_index = least(s.first_time_index, excluded.first_time_index),
-                last_time_index = greatest(s.last_time_index, excluded.last_time_index),
-                row_count = s.row_count + excluded.row_count,
-                updated_at = excluded.updated_at
-            """,
-            [
-                storage.pk,
-                *([row[0][part] for row in rows] for part in range(width)),
-                [row[1] for row in rows],
-                [from_microseconds(row[2]) for row in rows],
-                [from_microseconds(row[3]) for row in rows],
-                [row[4] for row in rows],
-            ],
-        )
-
-
-def _part_names(width: int) -> str:
-    return "".join(f"part{i}, " for i in range(width))
-
-
-def _identity_array(width: int) -> str:
-    return "ARRAY[" + ", ".join(f"part{i}" for i in range(width)) + ']::varchar(255)[] COLLATE "C"'

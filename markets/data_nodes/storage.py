@@ -77,15 +77,8 @@ def append_rows(contract: TableContract, frame: ValidFrame) -> None:
 
     Raises DuplicateKeys, naming the first key, when the table already holds one of them; then nothing was written.
     """
-    order = [*contract.key_columns, *(column.name for column in frame.columns)]
-    fields = _fields(contract, frame)
-    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
-        sql.Identifier(contract.table_name), sql.SQL(", ").join(map(sql.Identifier, order))
-    )
     try:
-        with connection.cursor() as cursor, cursor.copy(statement) as copy:
-            for chunk in pack_rows(fields, len(frame)):
-                copy.write(chunk)
+        copy_rows(contract, frame, into=sql.Identifier(contract.table_name))
     except (UniqueViolation, IntegrityError) as error:
         cause = error.__cause__ if isinstance(error, IntegrityError) else error
         if not isinstance(cause, UniqueViolation):
@@ -94,6 +87,17 @@ def append_rows(contract: TableContract, frame: ValidFrame) -> None:
         raise DuplicateKeys(
             f"{contract.table_name} already holds a key of the frame: {detail} Nothing was written."
         ) from error
+
+
+def copy_rows(contract: TableContract, frame: ValidFrame, *, into: sql.Identifier) -> None:
+    """Binary COPY of the rows into a table that has the contract's columns."""
+    order = [*contract.key_columns, *(column.name for column in frame.columns)]
+    statement = sql.SQL("COPY {} ({}) FROM STDIN (FORMAT binary)").format(
+        into, sql.SQL(", ").join(map(sql.Identifier, order))
+    )
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for chunk in pack_rows(_fields(contract, frame), len(frame)):
+            copy.write(chunk)
 
 
 def _fields(contract: TableContract, frame: ValidFrame) -> list[Field]:

@@ -14,12 +14,14 @@ from markets.models.index_values import IndexValue
 from markets.models.indices import Index, IndexType
 from markets.models.issuers import Issuer
 from markets.models.jobs import Job, JobMessage, JobStatus
+from markets.models.snapshots import AssetSnapshot
 
 __all__ = [
     "AccessToken",
     "Asset",
     "AssetCategory",
     "AssetCategoryMembership",
+    "AssetSnapshot",
     "AssetType",
     "Bond",
     "Calendar",

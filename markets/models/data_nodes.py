@@ -41,11 +41,29 @@ class NodeUpdate(RegistryRow):
     node_class = models.CharField(max_length=255)
     build_configuration = models.JSONField(default=dict)
     dependencies = models.ManyToManyField("self", symmetrical=False, related_name="dependents", blank=True)
+    asset_scope = ArrayField(
+        models.CharField(max_length=255, db_collation="C"),
+        null=True,
+        blank=True,
+        help_text="The assets that the last run read; nothing where it did not say.",
+    )
+    stale_from = models.DateTimeField(
+        null=True, blank=True, help_text="Rows at or after this instant rest on data that changed since."
+    )
+    stale_reason = models.CharField(max_length=255, blank=True, default="")
+    stale_marked_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["storage__identifier", "update_hash"]
         verbose_name = "DataNode"
         permissions = [("run_nodeupdate", "Can run DataNodes")]
+        constraints = [
+            models.CheckConstraint(
+                condition=Q(stale_from__isnull=True, stale_marked_at__isnull=True)
+                | Q(stale_from__isnull=False, stale_marked_at__isnull=False),
+                name="markets_nodeupdate_stale_since",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.storage.identifier or self.update_hash
@@ -79,6 +97,7 @@ class NodeRun(models.Model):
     error_type = models.CharField(max_length=255, blank=True, default="")
     error_message = models.TextField(blank=True, default="")
     log = models.TextField(blank=True, default="")
+    quality = models.JSONField(default=list, blank=True, help_text="The outcome of each quality check.")
 
     class Meta:
         ordering = ["-id"]

@@ -16,7 +16,7 @@ from markets.models import NodeRun, NodeUpdate, StorageNode, UpdateStatistic
 from markets.rest import parameters
 from markets.rest.base import COUNT_PRECISION, RegistryViewSet, body_etag
 from markets.rest.errors import NotFoundResponse
-from markets.rest.filters import Ordering, RegistryFilters, SearchFilter, TextIn
+from markets.rest.filters import Flag, Ordering, RegistryFilters, SearchFilter, TextIn
 from markets.rest.frames import (
     ASSETS,
     FRAME_NAMES,
@@ -39,12 +39,24 @@ IDENTIFIER = OpenApiParameter(
 _latest_run = NodeRun.objects.filter(node_update=OuterRef("pk")).order_by("-id")
 
 
+class QualityOutcomeSerializer(serializers.Serializer):
+    check = serializers.CharField()
+    column = serializers.CharField()
+    severity = serializers.ChoiceField(["warning", "critical"])
+    passed = serializers.BooleanField()
+    checked = serializers.IntegerField(help_text="Rows, changes or sessions that were judged.")
+    failed = serializers.IntegerField()
+    message = serializers.CharField()
+
+
 class NodeRunSerializer(serializers.ModelSerializer):
+    quality = QualityOutcomeSerializer(many=True, help_text="The outcome of each quality check.")
+
     class Meta:
         model = NodeRun
         fields = [
             *("uid", "status", "started_at", "finished_at", "rows_returned", "rows_written", "last_time_index"),
-            *("timings", "error_type", "error_message"),
+            *("timings", "error_type", "error_message", "quality"),
         ]
         read_only_fields = fields
 
@@ -59,12 +71,16 @@ class NodeSerializer(serializers.ModelSerializer):
     index_names = serializers.ListField(child=serializers.CharField(), source="storage.index_names")
     last_run = serializers.SerializerMethodField()
     last_time_index = serializers.DateTimeField(allow_null=True, help_text="How far this node has written.")
+    stale_from = serializers.DateTimeField(
+        allow_null=True, help_text="Rows at or after this instant rest on data that came late or changed since."
+    )
 
     class Meta:
         model = NodeUpdate
         fields = [
             *("uid", "identifier", "update_hash", "class_name", "node_class", "description", "data_frequency_id"),
-            *("storage_hash", "table_name", "index_names", "last_run", "last_time_index", "created_at", "updated_at"),
+            *("storage_hash", "table_name", "index_names", "last_run", "last_time_index"),
+            *("stale_from", "stale_reason", "created_at", "updated_at"),
         ]
         read_only_fields = fields
 
@@ -112,6 +128,9 @@ class StatisticSerializer(serializers.ModelSerializer):
 
 class RunRequestSerializer(StrictSerializer):
     update_tree = StrictBooleanField(default=True, help_text="Update what the node reads first.")
+    recompute_stale = StrictBooleanField(
+        default=False, help_text="Compute stale nodes again from where their data changed."
+    )
 
 
 class NodeFilters(RegistryFilters):
@@ -119,6 +138,7 @@ class NodeFilters(RegistryFilters):
     identifier = filters.CharFilter(field_name="storage__identifier")
     identifier__in = TextIn(field_name="storage__identifier")
     storage_hash = filters.CharFilter(field_name="storage__storage_hash")
+    is_stale = Flag(field_name="stale_from", lookup_expr="isnull", exclude=True)
     search = SearchFilter("storage__identifier", "node_class", "storage__description")
     ordering = Ordering(
         fields={"storage__identifier": "identifier", "update_hash": "update_hash", "created_at": "created_at"}
@@ -216,7 +236,7 @@ class DataNodeViewSet(RegistryViewSet):
         update = node_runs.find_node_update(self._identifier())
         serializer = RunRequestSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
-        job = node_runs.request_run(update, user=request.user, update_tree=serializer.validated_data["update_tree"])
+        job = node_runs.request_run(update, user=request.user, **serializer.validated_data)
         job.refresh_from_db()
         location = reverse("job-detail", args=[job.uid], request=request)
         return Response(JobSerializer(job).data, status=status.HTTP_202_ACCEPTED, headers={"Location": location})

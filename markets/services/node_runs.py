@@ -63,16 +63,28 @@ def run_in_process(
     *,
     update_tree: bool = True,
     update_only_tree: bool = False,
+    recompute_stale: bool = False,
     observer: runs.Observer | None = None,
 ) -> DataNode:
     """Build the node from its stored configuration and run it here; returns it with `last_run` set."""
     node = build_node(update.build_configuration)
-    runs.run_tree(node, update_tree=update_tree, update_only_tree=update_only_tree, observer=observer)
+    runs.run_tree(
+        node,
+        update_tree=update_tree,
+        update_only_tree=update_only_tree,
+        recompute_stale=recompute_stale,
+        observer=observer,
+    )
     return node
 
 
-def request_run(update: NodeUpdate, *, user: User | None = None, update_tree: bool = True) -> Job:
-    """Ask a worker to run the node. While such a job waits or runs, that job is returned instead of a second one."""
+def request_run(
+    update: NodeUpdate, *, user: User | None = None, update_tree: bool = True, recompute_stale: bool = False
+) -> Job:
+    """Ask a worker to run the node. While such a job waits or runs, that job is returned instead of a second one.
+
+    With `recompute_stale` it and what it rests on are computed again from where their data changed.
+    """
     build_node(update.build_configuration)  # a class that is not registered is refused here, not in the worker
     with transaction.atomic():
         NodeUpdate.objects.select_for_update().get(pk=update.pk)  # of two who ask at once, one asks first
@@ -81,11 +93,16 @@ def request_run(update: NodeUpdate, *, user: User | None = None, update_tree: bo
             status__in=[JobStatus.QUEUED, JobStatus.RUNNING],
             arguments__node_update=str(update.uid),
             arguments__update_tree=update_tree,
+            arguments__recompute_stale=recompute_stale,
         ).first()
         if pending is not None:
             return pending
-        arguments = {"node_update": str(update.uid), "update_tree": update_tree}
-        return jobs.submit(RUN_NODE, f"Run {update}", arguments, user=user)
+        arguments = {
+            "node_update": str(update.uid),
+            "update_tree": update_tree,
+            "recompute_stale": recompute_stale,
+        }
+        return jobs.submit(RUN_NODE, f"{'Recompute' if recompute_stale else 'Run'} {update}", arguments, user=user)
 
 
 def recover_interrupted() -> int:
@@ -103,7 +120,12 @@ def run_node_job(progress: jobs.JobProgress) -> dict[str, Any]:
     if update is None:
         raise NotFound("The DataNode of this job was deleted.")
     observer = _JobObserver(progress)
-    runs.run_tree(build_node(update.build_configuration), update_tree=arguments["update_tree"], observer=observer)
+    runs.run_tree(
+        build_node(update.build_configuration),
+        update_tree=arguments["update_tree"],
+        recompute_stale=arguments.get("recompute_stale", False),
+        observer=observer,
+    )
     return observer.counters
 
 

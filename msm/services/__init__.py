@@ -3,6 +3,12 @@
 from markets.data_nodes.node import DataNode
 from markets.services.index_values import delete_index_values, read_index_values, write_index_values
 from markets.services.node_runs import register_node
+from markets.services.snapshots import (
+    AssetReferenceDetails,
+    asset_reference_details,
+    asset_reference_details_by_uids,
+    record_snapshots,
+)
 from msm.api.portfolios import Portfolio
 from portfolios.data_nodes.signals import SignalWeights
 from portfolios.data_nodes.values import PortfolioConfiguration, PortfolioValues
@@ -15,11 +21,15 @@ from portfolios.engine.positions import (
 from portfolios.services import construction
 
 __all__ = [
+    "AssetReferenceDetails",
+    "asset_reference_details",
+    "asset_reference_details_by_uids",
     "build_account_holdings_frame",
     "build_portfolio",
     "build_target_positions_frame",
     "delete_index_values",
     "read_index_values",
+    "record_snapshots",
     "register_node",
     "validate_holdings_frame",
     "validate_target_positions_frame",

@@ -103,6 +103,7 @@ class PortfolioValues(DataNode):
         self.price_source = price_source
         self.signal = signal
         self.weights_node = PortfolioWeights(configuration.portfolio_identifier)
+        self._assets: list[str] | None = None
         super().__init__(hash_namespace=hash_namespace)
 
     def dependencies(self) -> dict[str, DataNode]:
@@ -110,6 +111,12 @@ class PortfolioValues(DataNode):
 
     def statistics_scope(self) -> dict[str, str]:
         return {"portfolio_identifier": self.configuration.portfolio_identifier}
+
+    def companions(self) -> Sequence[DataNode]:
+        return (self.weights_node,)
+
+    def assets_read(self) -> Sequence[str] | None:
+        return self._assets
 
     def get_table_metadata(self) -> TableMetaData:
         return TableMetaData(identifier="PortfolioValues", description="Values of all portfolios, session by session.")
@@ -125,6 +132,7 @@ class PortfolioValues(DataNode):
             self.logger.info("the signal has no weights yet")
             return EMPTY
         stored = self._stored_state()
+        self._assets = sorted({*identifiers, *(stored.held if stored else ())}, key=str.encode)
         present = [name for name, weight in zip(identifiers, weights[-1], strict=True) if weight]
         rows = self._rows(sessions, stamps, sorted({*present, *(stored.held if stored else ())}), stored)
         if rows is None:
@@ -132,7 +140,7 @@ class PortfolioValues(DataNode):
         rebalance = ImmediateSignal(self.configuration.fill)
         skip = 0 if stored is None else min(rebalance.rows_before, rows.start)
         with_before = sessions.closes[rows.start - skip : rows.stop]
-        assets = sorted({*identifiers, *(stored.held if stored else ())}, key=str.encode)
+        assets = self._assets
         signal = align_signal(
             stamps,
             _over(assets, identifiers, weights),

@@ -128,3 +128,25 @@ def test_progress_is_for_who_may_look(client: Client, update: NodeUpdate) -> Non
     job = Job.objects.create(kind="x", title="x", queued_at=timezone.now())
     client.force_login(User.objects.create_user("nobody", password=rows.PASSWORD, is_staff=True))
     assert client.get(reverse("admin:job_progress", args=(job.uid,))).status_code == 403
+
+
+def test_a_stale_node_says_so_and_offers_its_recomputation(boss: Client, update: NodeUpdate) -> None:
+    # given
+    page_url = reverse("admin:markets_nodeupdate_change", args=(update.pk,))
+    assert "Recompute from there" not in boss.get(page_url).content.decode()
+    since = dt.datetime(2026, 1, 5, 21, tzinfo=dt.UTC)
+    NodeUpdate.objects.filter(pk=update.pk).update(
+        stale_from=since, stale_marked_at=since, stale_reason="Prices have late or changed rows."
+    )
+    # then the page, the list and its filter tell
+    page = boss.get(page_url).content.decode()
+    assert "Rows from 2026-01-05 21:00:00 UTC on are stale: Prices have late or changed rows." in page
+    assert "Recompute from there" in page
+    list_url = reverse("admin:markets_nodeupdate_changelist")
+    assert ">stale<" in boss.get(list_url, {"stale": "yes"}).content.decode()
+    assert ">stale<" not in boss.get(list_url, {"stale": "no"}).content.decode()
+    # and its button asks for a job of its own
+    assert boss.post(run_url(update), {"recompute_stale": "1"}, headers=JSON).status_code == 202
+    job = Job.objects.get()
+    assert job.arguments["recompute_stale"] is True
+    assert job.title.startswith("Recompute ")

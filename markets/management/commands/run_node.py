@@ -16,7 +16,7 @@ class Command(BaseCommand):
         parser.add_argument("identifier")
         parser.add_argument("--no-tree", action="store_true", help="leave the dependencies as they are")
         parser.add_argument("--tree-only", action="store_true", help="run the dependencies only")
-        parser.add_argument("--force", action="store_true", help="accepted; a run asked for is never skipped")
+        parser.add_argument("--force", action="store_true", help="compute again what is stale")
         parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -28,6 +28,7 @@ class Command(BaseCommand):
             update,
             update_tree=not options["no_tree"],
             update_only_tree=options["tree_only"],
+            recompute_stale=options["force"],
             observer=watcher,
         )
         if options["json"]:

@@ -95,7 +95,7 @@ def drop_tables() -> None:
     with connection.cursor() as cursor:
         cursor.execute(r"SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename LIKE 'dn\_%'")
         for (name,) in cursor.fetchall():
-            cursor.execute(f'DROP TABLE "{name}"')
+            cursor.execute(f'DROP TABLE "{name}" CASCADE')
 
 
 def exists(node: DataNode) -> bool:

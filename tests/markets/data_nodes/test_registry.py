@@ -186,7 +186,7 @@ def test_a_class_that_is_not_registered():
         build_node(stored)
     assert str(caught.value).startswith(
         f"{THIS}.Anything is not in a registered module. Put the class into an importable module and name that module "
-        "in MSM_NODE_MODULES; registered now: markets.data_nodes.prices, "
+        "in MSM_NODE_MODULES; registered now: markets.data_nodes.access, "
     )
 
 

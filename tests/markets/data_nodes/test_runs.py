@@ -413,7 +413,7 @@ def test_the_last_run_tells_status_counts_and_timings(assets):
     run = NodeRun.objects.get()
     assert node.last_run.run == run
     assert (run.status, run.rows_returned, run.rows_written, run.last_time_index) == ("succeeded", 2, 2, START + DAY)
-    assert set(run.timings) == {"statistics", "update", "validate", "write", "total"}
+    assert set(run.timings) == {"statistics", "update", "validate", "quality", "write", "total"}
     assert run.log.endswith("info 2 rows written, 2 returned")
     # regression: after a failed run the node still showed the one before
     node.returns(None)

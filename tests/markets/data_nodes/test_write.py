@@ -513,4 +513,4 @@ def test_a_run_takes_one_copy_and_one_statement_for_its_statistics(count):
     statements = [str(query["sql"]) for query in captured.captured_queries]
     assert sum("COPY" in sql for sql in statements) == 1
     assert sum('INSERT INTO "markets_updatestatistic"' in sql for sql in statements) == 1
-    assert len(statements) == 21, "\n".join(statements)
+    assert len(statements) == 22, "\n".join(statements)

@@ -1,0 +1,155 @@
+"""Reading what a DataNode has stored: with its code, and by published identifier without it."""
+
+import datetime as dt
+import difflib
+import functools
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from markets.data_nodes import reads
+from markets.data_nodes.statistics import UpdateStatistics, identifiers_of, load_statistics
+from markets.engine.text import storable_text
+from markets.exceptions import InvalidInput, NotFound, clipped
+from markets.models import StorageNode
+
+
+class StoredData:
+    """The reading half of a node: whoever knows its table has these methods."""
+
+    is_api: ClassVar[bool] = False
+    OFFSET_START: ClassVar[dt.datetime] = dt.datetime(2018, 1, 1, tzinfo=dt.UTC)
+    storage_hash: Any
+
+    def statistics_scope(self) -> Mapping[str, str]:
+        """The values of dimensions that all rows of this node share, where several nodes write one table."""
+        return {}
+
+    def get_storage(self) -> StorageNode:
+        """The registered table of this node. Raises NotFound before the first run."""
+        try:
+            return StorageNode.objects.get(storage_hash=self.storage_hash)
+        except StorageNode.DoesNotExist:
+            raise NotFound(
+                f"{type(self).__name__} ({self.storage_hash}) has no table yet. Run it first: node.run()."
+            ) from None
+
+    def get_update_statistics(self) -> UpdateStatistics:
+        """The statistics of the table as they are now."""
+        return load_statistics(self.get_storage(), self.statistics_scope())
+
+    def get_df_between_dates(
+        self,
+        start_date: dt.datetime | None = None,
+        end_date: dt.datetime | None = None,
+        unique_identifier_list: Sequence[str] | None = None,
+        great_or_equal: bool = True,
+        less_or_equal: bool = True,
+        unique_identifier_range_map: reads.RangeMap | None = None,
+        columns: Sequence[str] | None = None,
+    ) -> pd.DataFrame:
+        """Stored rows between two aware instants, inclusive unless told; see `markets.data_nodes.reads.read_frame`."""
+        storage = self.get_storage()
+        filters: dict[str, Sequence[str]] = {name: [value] for name, value in self.statistics_scope().items()}
+        if unique_identifier_list is not None:
+            if len(storage.index_names) < 2:
+                raise InvalidInput(f"{storage} is indexed by time alone: it takes no identifiers.")
+            filters[storage.index_names[-1]] = unique_identifier_list
+        return reads.read_frame(
+            storage,
+            start_date=start_date,
+            end_date=end_date,
+            great_or_equal=great_or_equal,
+            less_or_equal=less_or_equal,
+            dimension_filters=filters,
+            range_map=unique_identifier_range_map,
+            columns=columns,
+        )
+
+    def get_ranged_data_per_asset(
+        self, range_descriptor: reads.RangeMap, columns: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """Stored rows, each asset in a window of its own, in one query."""
+        return self.get_df_between_dates(unique_identifier_range_map=range_descriptor, columns=columns)
+
+    def get_last_observation(self, asset_list: Sequence[Any] | None = None) -> pd.DataFrame:
+        """The latest row of each identity."""
+        dimensions = [name for name in self.get_storage().index_names[1:] if name not in self.statistics_scope()]
+        statistics = self.get_update_statistics()
+        if not dimensions:
+            return self.get_df_between_dates(start_date=statistics.max_time_index_value)
+        if asset_list is not None and len(dimensions) == 1:
+            wanted = set(identifiers_of(asset_list))
+            last = {name: time for name, time in statistics.index_progress.items() if name in wanted}
+        elif asset_list is not None:
+            scoped = statistics.update_assets(asset_list, init_fallback_date=self.OFFSET_START)
+            last = scoped.index_progress
+        else:
+            last = statistics.index_progress
+        windows: dict[Any, reads.IdentityRange] = {identity: {"start_date": time} for identity, time in last.items()}
+        return self.get_ranged_data_per_asset(windows)
+
+
+class APIDataNode(StoredData):
+    """A published table, read by its identifier without the code that writes it.
+
+    As a dependency it is read as it is: a run never updates it.
+    """
+
+    is_api = True
+
+    def __init__(self, identifier: str) -> None:
+        self.identifier = identifier
+        self.arguments: dict[str, Any] = {"identifier": identifier}
+
+    @classmethod
+    def build_from_identifier(cls, identifier: str) -> "APIDataNode":
+        """The table published under this identifier. Raises NotFound, with near ones, when there is none."""
+        node = cls(identifier)
+        node.get_storage()
+        return node
+
+    @classmethod
+    def build_from_table_uid(cls, uid: uuid.UUID | str) -> "APIDataNode":
+        """The table with this uid. Raises NotFound, also for a table that publishes no identifier."""
+        found = StorageNode.objects.filter(uid=_uid(uid)).first()
+        if found is None or not found.identifier:
+            raise NotFound(f"No published table has the uid {uid}. The back-office lists tables under Storage.")
+        return cls(found.identifier)
+
+    @functools.cached_property
+    def storage_hash(self) -> str:
+        return self.get_storage().storage_hash
+
+    @functools.cached_property
+    def update_hash(self) -> str:
+        return f"API_{self.get_storage().table_name}"[:63]
+
+    def get_storage(self) -> StorageNode:
+        found = StorageNode.objects.filter(identifier=storable_text(self.identifier)).first()
+        if found is None:
+            known = sorted(filter(None, StorageNode.objects.values_list("identifier", flat=True)))
+            near = difflib.get_close_matches(self.identifier, known, n=3, cutoff=0.5)
+            listed = ", ".join(known[:10]) or "none yet"
+            hint = f"Did you mean {' or '.join(near)}?" if near else f"Published: {listed}."
+            raise NotFound(f"No table is published as {clipped(self.identifier)!r}. {hint}")
+        return found
+
+    def update(self) -> None:
+        """Nothing: who writes the table updates it."""
+
+    def run(self, *args: Any, **options: Any) -> pd.DataFrame:
+        """Refused: a table that is read by identifier is updated by the node that writes it."""
+        raise InvalidInput(
+            f"{self.identifier} is read by its identifier and cannot be run here. Run the DataNode that writes it: "
+            f"manage.py run_node {self.identifier}."
+        )
+
+
+def _uid(value: uuid.UUID | str) -> uuid.UUID:
+    try:
+        return value if isinstance(value, uuid.UUID) else uuid.UUID(str(value))
+    except ValueError:
+        raise InvalidInput(f"{clipped(str(value))!r} is no uid.", field="uid") from None

@@ -1,0 +1,113 @@
+"""Rows that may be stored already: staged in a temporary table, compared by key, written over where they differ."""
+
+import datetime as dt
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from django.db import connection
+from psycopg import sql
+
+from markets.data_nodes.statistics import Identity
+from markets.data_nodes.storage import TableContract, copy_rows
+from markets.engine.frames import TIME_INDEX, ValidFrame
+
+STAGE = sql.Identifier("msm_staged_rows")
+
+
+@dataclass(frozen=True)
+class UpsertedIdentity:
+    """What an upsert did to one identity: `written` counts its inserted and changed rows."""
+
+    identity: Identity
+    written: int
+    first_written: dt.datetime
+    inserted: int
+    first_inserted: dt.datetime | None
+    last_inserted: dt.datetime | None
+
+
+@contextmanager
+def staged(contract: TableContract, frame: ValidFrame) -> Iterator[None]:
+    """The rows in a temporary table with the columns of their own, while the block lasts."""
+    columns = _columns(contract)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
+                STAGE, _list(columns), sql.Identifier(contract.table_name)
+            )
+        )
+    copy_rows(contract, frame, into=STAGE)
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("ANALYZE {}").format(STAGE))
+    yield  # after an error the transaction is over, and the table with it
+    with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("DROP TABLE {}").format(STAGE))
+
+
+def existing_keys(contract: TableContract, *, most: int) -> tuple[list[str], int]:
+    """The first staged keys that the table holds, as text, and how many there are."""
+    keys = list(contract.key_columns)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.SQL(
+                "SELECT {keys}, count(*) OVER () FROM {stage} AS s JOIN {table} AS t USING ({names}) "
+                "ORDER BY {keys} LIMIT {most}"
+            ).format(
+                keys=_list(keys, "s"),
+                names=_list(keys),
+                stage=STAGE,
+                table=sql.Identifier(contract.table_name),
+                most=sql.Literal(most),
+            )
+        )
+        rows = cursor.fetchall()
+    shown = [" / ".join(_as_text(value) for value in row[:-1]) for row in rows]
+    return shown, rows[0][-1] if rows else 0
+
+
+def upsert_staged(contract: TableContract) -> list[UpsertedIdentity]:
+    """Insert the staged rows in key order, or write them over stored ones that differ; what that did, by identity."""
+    assert contract.columns is not None
+    columns = _columns(contract)
+    values = list(contract.columns)
+    identities = [sql.SQL("{}").format(sql.Identifier(name)) for name in contract.identity_columns]
+    grouped = sql.SQL(", ").join(identities)
+    statement = sql.SQL(
+        "WITH written AS (INSERT INTO {table} AS t ({columns}) SELECT {columns} FROM {stage} ORDER BY {keys} "
+        "ON CONFLICT ({keys}) DO UPDATE SET {settings} WHERE ({stored}) IS DISTINCT FROM ({proposed}) "
+        "RETURNING {returned}, t.xmax = 0 AS inserted) "
+        "SELECT {selected} count(*), min({time}), count(*) FILTER (WHERE inserted), "
+        "min({time}) FILTER (WHERE inserted), max({time}) FILTER (WHERE inserted) FROM written {group}"
+    ).format(
+        table=sql.Identifier(contract.table_name),
+        columns=_list(columns),
+        stage=STAGE,
+        keys=_list(list(contract.key_columns)),
+        settings=sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in values),
+        stored=_list(values, "t"),
+        proposed=_list(values, "excluded"),
+        returned=_list(list(contract.key_columns), "t"),
+        selected=sql.SQL("{},").format(grouped) if identities else sql.SQL(""),
+        time=sql.Identifier(TIME_INDEX),
+        group=sql.SQL("GROUP BY {0} ORDER BY {0}").format(grouped) if identities else sql.SQL("HAVING count(*) > 0"),
+    )
+    width = len(identities)
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+        return [UpsertedIdentity(tuple(row[:width]), *row[width:]) for row in cursor.fetchall()]
+
+
+def _columns(contract: TableContract) -> list[str]:
+    return [*contract.key_columns, *(contract.columns or {})]
+
+
+def _list(names: list[str], row: str | None = None) -> sql.Composed:
+    parts = [sql.Identifier(name) if row is None else sql.Identifier(row, name) for name in names]
+    return sql.SQL(", ").join(parts)
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, dt.datetime):
+        return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
+    return str(value)

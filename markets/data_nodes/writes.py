@@ -1,0 +1,185 @@
+"""Writes a validated frame into its table, as the node's write mode says, with its statistics."""
+
+import datetime as dt
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+import pandas as pd
+
+from markets.data_nodes.metadata import ColumnMetaData
+from markets.data_nodes.progress import (
+    IdentityStatistics,
+    is_after_progress,
+    lock_assets,
+    record_statistics,
+    statistics_of,
+    stored_progress,
+)
+from markets.data_nodes.statistics import ASSET_DIMENSION, Identity, from_microseconds
+from markets.data_nodes.storage import TableContract, add_primary_key, append_rows, create_table
+from markets.data_nodes.upserts import existing_keys, staged, upsert_staged
+from markets.engine.frames import ValidFrame, validate_frame
+from markets.exceptions import DuplicateKeys, InvalidInput
+from markets.models import StorageNode
+
+if TYPE_CHECKING:
+    from markets.data_nodes.node import DataNode
+
+logger = logging.getLogger("msm.nodes.writes")
+KEYS_IN_MESSAGE = 10
+WriteMode = Literal["append", "overwrite", "insert_only"]
+
+
+@dataclass
+class Write:
+    """A frame on its way into a table.
+
+    When it is written, `written` counts the rows that are new or differ, `last_time` is the frame's latest instant, and
+    `changes` maps each identity whose rows were written to the earliest instant among them.
+    """
+
+    node: "DataNode"
+    storage: StorageNode
+    frame: pd.DataFrame
+    metadata: Sequence[ColumnMetaData]
+    valid: ValidFrame | None = None
+    tokens: dict[str, str] = field(default_factory=dict)
+    written: int = 0
+    last_time: dt.datetime | None = None
+    changes: dict[Identity, dt.datetime] = field(default_factory=dict)
+
+    def validate(self) -> None:
+        contract = TableContract.of(self.storage)
+        self.valid, self.tokens = validate_frame(
+            self.frame,
+            index_names=contract.index_names,
+            key_columns=contract.key_columns,
+            contract=contract.columns,
+            declared={column.column_name: column.dtype for column in self.metadata},
+            table=str(self.storage),
+        )
+
+    def execute(self) -> None:
+        """Write the rows and their statistics; must run in the run's transaction.
+
+        Raises DuplicateKeys in mode `insert_only` when the table holds one of the keys, UnknownIdentifiers for an asset
+        that there is not; then the transaction must end.
+        """
+        if self.valid is None:
+            return
+        if not self.storage.columns:
+            self.storage = StorageNode.objects.select_for_update().get(pk=self.storage.pk)
+            if not self.storage.columns:
+                self._first_load(self.valid)
+                return
+            self.validate()  # another process made the table meanwhile
+        mode = write_mode_of(self.node)
+        _, identities = self.valid.identity_codes()
+        is_new = is_after_progress(self.valid, stored_progress(self.storage, identities))
+        fresh = self.valid if is_new.all() else self.valid.take(np.flatnonzero(is_new))
+        late = None if is_new.all() else self.valid.take(np.flatnonzero(~is_new))
+        if late is not None and mode == "append":
+            logger.info(
+                "%s rows are not later than the last row of their identity and were left alone (write_mode append)",
+                f"{len(late):,}",
+            )
+            self.frame = self.frame.iloc[np.sort(fresh.rows)]
+            late = None
+        if late is None:
+            self._append(fresh)
+        elif mode == "insert_only":
+            self._insert_only(late)
+        else:
+            self._overwrite(fresh, late)
+
+    # --- the modes ---------------------------------------------------------------------------------------------------
+    @property
+    def _contract(self) -> TableContract:
+        return TableContract(
+            self.storage.table_name,
+            tuple(self.storage.index_names),
+            tuple(self.storage.key_columns),
+            dict(self.tokens),
+        )
+
+    def _first_load(self, rows: ValidFrame) -> None:
+        if not len(rows):
+            return
+        asset_ids = lock_assets(rows)
+        create_table(self._contract)
+        append_rows(self._contract, rows)
+        add_primary_key(self._contract)
+        self._record(rows, asset_ids)
+
+    def _append(self, rows: ValidFrame) -> None:
+        if not len(rows):
+            return
+        asset_ids = lock_assets(rows)
+        append_rows(self._contract, rows)
+        self._record(rows, asset_ids)
+
+    def _insert_only(self, late: ValidFrame) -> None:
+        """Everything or nothing: a late row may fill a gap, but replaces none."""
+        assert self.valid is not None
+        asset_ids = lock_assets(self.valid)
+        with staged(self._contract, late):
+            found, total = existing_keys(self._contract, most=KEYS_IN_MESSAGE)
+        if total:
+            listed = ", ".join(found) + (", …" if total > len(found) else "")
+            raise DuplicateKeys(
+                f"{self.storage} holds {total:,} of the frame's keys already: {listed}. It is written once and never "
+                "changed: give corrections a later time_index. Nothing was written."
+            )
+        append_rows(self._contract, self.valid)
+        self._record(self.valid, asset_ids)
+
+    def _overwrite(self, fresh: ValidFrame, late: ValidFrame) -> None:
+        assert self.valid is not None
+        asset_ids = lock_assets(self.valid)
+        with staged(self._contract, late):
+            upserted = upsert_staged(self._contract)
+        if len(fresh):
+            append_rows(self._contract, fresh)
+            self._record(fresh, asset_ids)
+        asset_level = self._asset_level
+        rows: list[IdentityStatistics] = []
+        for item in upserted:
+            self.written += item.written
+            self._changed(item.identity, item.first_written)
+            if item.inserted:
+                asset_id = asset_ids[item.identity[asset_level]] if asset_level is not None else None
+                assert item.first_inserted is not None
+                assert item.last_inserted is not None
+                rows.append((item.identity, asset_id, item.first_inserted, item.last_inserted, item.inserted))
+        record_statistics(self.storage, rows)
+        self.last_time = from_microseconds(int(self.valid.times.max()))
+
+    # --- what was written --------------------------------------------------------------------------------------------
+    @property
+    def _asset_level(self) -> int | None:
+        assert self.valid is not None
+        return next((i for i, level in enumerate(self.valid.levels) if level.name == ASSET_DIMENSION), None)
+
+    def _record(self, rows: ValidFrame, asset_ids: dict[str, int]) -> None:
+        statistics = statistics_of(rows, asset_ids)
+        record_statistics(self.storage, statistics)
+        for identity, _, first, last, _ in statistics:
+            self._changed(identity, first)
+            self.last_time = last if self.last_time is None else max(self.last_time, last)
+        self.written += len(rows)
+
+    def _changed(self, identity: Identity, instant: dt.datetime) -> None:
+        earliest = self.changes.get(identity)
+        self.changes[identity] = instant if earliest is None else min(earliest, instant)
+
+
+def write_mode_of(node: "DataNode") -> WriteMode:
+    """The node's write mode. Raises InvalidInput for one that there is not."""
+    if node.write_mode not in get_args(WriteMode):
+        raise InvalidInput(
+            f"{type(node).__name__}.write_mode is {node.write_mode!r}; use {', '.join(get_args(WriteMode))}."
+        )
+    return node.write_mode

@@ -1,0 +1,147 @@
+"""Published tables: read by identifier without their code, as a dependency, and in SQL as a view."""
+
+import pytest
+from django.db import connection
+
+from markets.data_nodes.access import APIDataNode
+from markets.data_nodes.configuration import build_node, encode_node
+from markets.data_nodes.metadata import TableMetaData
+from markets.exceptions import InvalidInput, NotFound
+from markets.models import NodeUpdate, StorageNode
+from tests.markets.data_nodes.nodes import DAY, START, Given, bars, exists, make_assets, stored
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def assets():
+    make_assets("A", "B")
+
+
+def published(identifier="daily_bars", name="given"):
+    node = Given(name).returns(bars([(0, "A", 1.0), (1, "A", 2.0), (0, "B", 3.0)]))
+    node.table = TableMetaData(identifier=identifier, description="Closes.")
+    node.run()
+    return node
+
+
+def view(name):
+    with connection.cursor() as cursor:
+        cursor.execute(f'SELECT * FROM "{name}" ORDER BY asset_identifier, time_index')
+        return [column.name for column in cursor.description], cursor.fetchall()
+
+
+class Reader(Given):
+    """Counts the rows that it can read."""
+
+    def __init__(self, source, **options):
+        self.source = source
+        super().__init__("reader", [source], **options)
+
+    def update(self):
+        self.seen = len(self.source.get_df_between_dates())
+        return bars([(self.seen, "A", float(self.seen))])
+
+
+# --- by identifier ---------------------------------------------------------------------------------------------------
+def test_a_published_table_is_read_without_its_code():
+    # given
+    node = published()
+    # when
+    table = APIDataNode.build_from_identifier("daily_bars")
+    # then
+    assert table.is_api
+    assert table.get_df_between_dates().equals(node.get_df_between_dates())
+    assert table.get_df_between_dates(unique_identifier_list=["B"])["close"].tolist() == [3.0]
+    assert table.get_last_observation()["close"].tolist() == [3.0, 2.0]
+    assert table.get_update_statistics().index_progress == {"A": START + DAY, "B": START}
+    same = APIDataNode.build_from_table_uid(StorageNode.objects.get(identifier="daily_bars").uid)
+    assert same.update_hash == table.update_hash == f"API_dn_{node.storage_hash}"
+
+
+def test_an_unknown_identifier_tells_near_ones():
+    # given
+    published()
+    # when
+    with pytest.raises(NotFound, match=r"No table is published as 'daily_bar'. Did you mean daily_bars\?"):
+        APIDataNode.build_from_identifier("daily_bar")
+    # then also names that no database could hold
+    with pytest.raises(NotFound, match="No table is published as"):
+        APIDataNode.build_from_identifier("daily\x00bars")
+
+
+def test_it_cannot_be_run():
+    # given
+    published()
+    # when
+    with pytest.raises(InvalidInput, match=r"manage\.py run_node daily_bars"):
+        APIDataNode.build_from_identifier("daily_bars").run()
+
+
+def test_as_a_dependency_it_is_read_and_never_run_and_its_writers_are_the_edges():
+    # given
+    node = published()
+    calls = len(node.calls)
+    reader = Reader(APIDataNode.build_from_identifier("daily_bars"))
+    # when
+    reader.run()
+    # then
+    assert reader.seen == 3
+    assert len(node.calls) == calls
+    edges = NodeUpdate.objects.get(update_hash=reader.update_hash).dependencies
+    assert list(edges.values_list("update_hash", flat=True)) == [node.update_hash]
+    # and a second run finds the edges as they are
+    reader.run()
+    assert edges.count() == 1
+
+
+def test_a_node_that_reads_by_identifier_is_stored_and_built_again():
+    # given
+    published()
+    # when
+    table = APIDataNode.build_from_identifier("daily_bars")
+    built = build_node(encode_node(table))
+    # then
+    assert isinstance(built, APIDataNode)
+    assert built.update_hash == table.update_hash
+
+
+# --- in SQL ----------------------------------------------------------------------------------------------------------
+def test_a_published_table_is_a_view_of_its_name():
+    # given
+    node = published()
+    # then
+    columns, rows = view("daily_bars")
+    assert columns == ["time_index", "asset_identifier", "close"]
+    assert rows == stored(node)
+    # and it follows the table
+    node.returns(bars([(2, "A", 9.0)])).run()
+    assert len(view("daily_bars")[1]) == 4
+
+
+def test_a_renamed_table_leaves_no_view_behind():
+    # given
+    node = published()
+    # when
+    node.table = TableMetaData(identifier="closes")
+    node.returns(bars([(2, "A", 9.0)])).run()
+    # then
+    assert len(view("closes")[1]) == 4
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass('daily_bars')")
+        assert cursor.fetchone() == (None,)
+
+
+@pytest.mark.parametrize("identifier", ["markets_asset", "pg_class", "x" * 64])
+def test_a_name_that_is_taken_or_too_long_gets_no_view_and_the_run_succeeds(identifier):
+    # given
+    before = connection.introspection.table_names()
+    # when
+    node = published(identifier)
+    # then
+    assert exists(node)
+    assert set(connection.introspection.table_names(include_views=True)) >= set(before)
+    assert NodeUpdate.objects.get(update_hash=node.update_hash).runs.latest("id").log.count("has no view") == 1
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM pg_class WHERE relkind = 'v' AND relname = %s", [identifier[:63]])
+        assert cursor.fetchone() == (0,)
