@@ -7,7 +7,6 @@ FUTURES = "003_764b65996c5377b3.txt"
 # A line of each block that is left out, and why.
 EXCEPTED = {
     MARKET_WORKFLOWS: {
-        "from msm.data_nodes.assets import AssetSnapshot": "the AssetSnapshot node is an issue of its own",
         "python examples/msm_portfolios/portfolio_equal_weights_prepare_schema.py": "a shell command of upstream",
         "python examples/msm_portfolios/portfolio_equal_weights_run.py": "a shell command of upstream",
     },
@@ -105,6 +104,21 @@ bond = Bond.upsert(
     maturity_date=dt.date(2031, 5, 27),
     status="ACTIVE",
 )
+"""
+
+SNAPSHOTS = """\
+from datetime import datetime, UTC
+
+from msm.data_nodes.assets import AssetSnapshot
+
+snapshot_node = AssetSnapshot().set_snapshots(
+    {
+        "time_index": datetime.now(UTC),
+        "asset_identifier": "example-asset-btc",
+        "ticker": "BTC",
+    },
+)
+snapshot_frame = snapshot_node.run(debug_mode=True, force_update=True)
 """
 
 CATEGORIES = """\
@@ -304,6 +318,7 @@ BLOCKS = {
         ASSETS,
         CURRENCIES,
         BONDS,
+        SNAPSHOTS,
         CATEGORIES,
         ACCOUNTS,
         POSITIONS,

@@ -12,6 +12,7 @@ from tests.seeds.documents import (
     NAMESPACE,
     POSITIONS,
     RUNTIME,
+    SNAPSHOTS,
 )
 
 pytestmark = pytest.mark.xdist_group("processes")
@@ -55,6 +56,18 @@ print(btc.uid, btc.asset_type, btc.is_custom_by_organization, [row.unique_identi
 """
     (shown,) = twice(scripts, RUNTIME + ASSETS + asked)
     assert shown.endswith(" crypto True ['example-asset-btc']")
+
+
+def test_snapshots(scripts: Scripts) -> None:
+    asked = """
+from msm.services import asset_reference_details
+print(len(snapshot_frame), asset_reference_details("example-asset-btc")[0].ticker)
+"""
+    shown = scripts.output(RUNTIME + ASSETS + SNAPSHOTS + asked)
+    assert shown == "1 BTC\n"
+    # a second run is a second snapshot
+    scripts.output(RUNTIME + SNAPSHOTS)
+    assert scripts.rows("SELECT count(*), count(DISTINCT time_index) FROM markets_assetsnapshot") == [(2, 2)]
 
 
 def test_currencies(scripts: Scripts) -> None:
