@@ -21,6 +21,7 @@ from markets.models import (
     Calendar,
     CalendarSession,
     Change,
+    ImportRun,
     Job,
     NodeUpdate,
     OpenFigiDetails,
@@ -34,7 +35,7 @@ from markets.services.deletion import identifier_of
 Model = type[models.Model]
 
 # What the engine and the workers keep of themselves is their own record.
-NOT_RECORDED: tuple[Model, ...] = (Job, NodeUpdate, StorageNode)
+NOT_RECORDED: tuple[Model, ...] = (ImportRun, Job, NodeUpdate, StorageNode)  # they are records themselves
 # Who may view these rows: whoever may view those that show them.
 SHOWN_WITH: dict[Model, Model] = {
     OpenFigiDetails: Asset,

@@ -1,9 +1,12 @@
 """A quant's script, outside the checkout and outside Django: start the engine, define a node, run it, read it back."""
 
+import getpass
 import subprocess
 import sys
 
 import pytest
+
+from tests.scripts import Scripts
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -189,24 +192,14 @@ def test_what_a_script_writes_is_recorded_with_its_user_and_its_reason(script):
     assert ran.stdout.strip() == "done", ran.stderr
 
 
-def test_what_a_command_writes_is_recorded_as_its_doing(script, manage):
-    made = script(
+def test_what_a_command_writes_is_recorded_as_its_doing(scripts: Scripts) -> None:
+    scripts.output(
         """
         import msm
         from django.contrib.auth.models import User
         User.objects.create_user("ann", password="correct horse battery")
         """
     )
-    assert made.returncode == 0, made.stderr
-    assert manage("create_token", "ann").returncode == 0
-    ran = script(
-        """
-        import getpass
-        import msm
-        from markets.models import Change
-        (change,) = Change.objects.filter(table_name="markets_accesstoken")
-        assert (change.source, change.actor) == ("command", getpass.getuser())
-        print("done")
-        """
-    )
-    assert ran.stdout.strip() == "done", ran.stderr
+    assert scripts.manage("create_token", "ann").returncode == 0
+    recorded = scripts.rows("SELECT source, actor FROM markets_change WHERE table_name = 'markets_accesstoken'")
+    assert recorded == [("command", getpass.getuser())]
