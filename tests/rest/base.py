@@ -69,6 +69,7 @@ class Route:
     body: dict[str, Any] | list[dict[str, Any]] | None = None
     by: str = ""
     effect: dict[str, int] | None = None
+    query: str = ""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -79,8 +80,8 @@ class Route:
 
     @property
     def shape(self) -> str:
-        """The path without its parameters, and with {} for each row."""
-        return re.sub(r"{[^}]*}", "{}", self.path.partition("?")[0])
+        """The path with {} for each row."""
+        return re.sub(r"{[^}]*}", "{}", self.path)
 
 
 @dataclass(frozen=True)
@@ -459,8 +460,9 @@ ROUTES += [
     ),
     Route(
         "delete",
-        "index/{valued_index}/values/?cadence=1d",
+        "index/{valued_index}/values/",
         ("markets.view_index", "markets.delete_indexvalue"),
+        query="?cadence=1d",
         effect={"markets_indexvalue": -2},
     ),
 ]
@@ -473,7 +475,7 @@ ALL = sorted({name for route in ROUTES for name in route.needs})
 
 
 def call(client: APIClient, route: Route, world: World, *, query: str = "", **options: Any) -> Any:
-    path = ROOT + world.fill(route.path) + query
+    path = ROOT + world.fill(route.path) + (query or route.query)
     if route.body is not None and "data" not in options:
         options = {"data": json.dumps(world.body(route.body)), "content_type": "application/json", **options}
     return getattr(client, route.method)(path, **options)
