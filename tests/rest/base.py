@@ -74,6 +74,7 @@ class Route:
     by: str = ""
     effect: dict[str, int] | None = None
     file: str | None = None
+    query: str = ""
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -84,8 +85,8 @@ class Route:
 
     @property
     def shape(self) -> str:
-        """The path without its parameters, and with {} for each row."""
-        return re.sub(r"{[^}]*}", "{}", self.path.partition("?")[0])
+        """The path with {} for each row."""
+        return re.sub(r"{[^}]*}", "{}", self.path)
 
 
 @dataclass(frozen=True)
@@ -469,8 +470,9 @@ ROUTES += [
     ),
     Route(
         "delete",
-        "index/{valued_index}/values/?cadence=1d",
+        "index/{valued_index}/values/",
         ("markets.view_index", "markets.delete_indexvalue"),
+        query="?cadence=1d",
         effect={"markets_indexvalue": -2},
     ),
 ]
@@ -511,7 +513,7 @@ ALL = sorted({name for route in ROUTES for name in route.needs})
 
 
 def call(client: APIClient, route: Route, world: World, *, query: str = "", **options: Any) -> Any:
-    path = ROOT + world.fill(route.path) + query
+    path = ROOT + world.fill(route.path) + (query or route.query)
     if route.body is not None and "data" not in options:
         options = {"data": json.dumps(world.body(route.body)), "content_type": "application/json", **options}
     if route.file is not None and "data" not in options:
