@@ -15,6 +15,7 @@ from markets.services import audit
 from markets.services.assets import update_asset
 from tests import factories
 from tests.admin import rows
+from tests.markets.services.imports.steps import upload
 
 pytestmark = pytest.mark.django_db
 
@@ -216,6 +217,27 @@ def test_a_revoked_token_is_in_the_list_without_its_key(boss: Client) -> None:
     assert "nightly" in text
     assert token.token_key not in text
     assert token.token_key not in str(change.old)
+
+
+def test_what_was_done_with_tokens_only_a_superuser_sees(boss: Client) -> None:
+    factories.token(factories.user(), name="nightly")
+    change = Change.objects.get(table_name="markets_accesstoken")
+    recent, own = (
+        reverse("admin:markets_change_changelist"),
+        reverse("admin:markets_change_change", args=(change.pk,)),
+    )
+    analyst = Client()
+    analyst.force_login(factories.person("analyst"))
+    assert "nightly" not in page(analyst, recent)
+    assert analyst.get(own).status_code == 302
+    assert "nightly" in page(boss, recent)
+    assert "nightly" in page(boss, own)
+
+
+def test_an_import_has_no_history_tab_for_it_keeps_a_record_of_its_own(boss: Client) -> None:
+    run = upload("unique_identifier\nNEW\n")
+    assert history_url(run) not in page(boss, reverse("admin:markets_importrun_change", args=(run.pk,)))
+    assert not Change.objects.filter(table_name="markets_importrun").exists()
 
 
 def test_pages_cost_as_many_queries_for_many_changes_as_for_few(boss: Client) -> None:

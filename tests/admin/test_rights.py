@@ -1,5 +1,6 @@
 """What a person may not do, the back-office does not offer; and an administrator chooses groups by ticking them."""
 
+import datetime as dt
 import re
 
 import pytest
@@ -8,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from markets.models import AccessToken, Asset
+from markets.models import AccessToken, Asset, Change
 from tests import factories
 from tests.admin import rows
 
@@ -84,6 +85,28 @@ def test_a_wrong_horizon_changes_nothing(horizon: dict[str, str]) -> None:
     calendar.refresh_from_db()
     assert calendar.valid_to.isoformat() == "2026-05-25"
     assert list(calendar.sessions.values()) == before
+
+
+@pytest.mark.django_db
+def test_sessions_are_not_removed_without_a_reason() -> None:
+    calendar = factories.market_calendar(valid_to=dt.date(2026, 5, 27))
+    url, shorter = reverse("admin:calendar_refresh", args=(calendar.pk,)), {"valid_to": "2026-05-26"}
+    operator, before = browser("operator"), list(calendar.sessions.values())
+    for reason, remedy in (
+        ({}, "Renewing removes 1 session and changes 0"),
+        ({"reason": "  "}, "reason"),
+        ({"reason": "x" * 501}, "500"),
+        ({"reason": "a\x00b"}, "reason"),
+    ):
+        answer = operator.post(url, {**shorter, **reason}, follow=True)
+        assert remedy in " ".join(str(message) for message in answer.context["messages"]), reason
+        assert list(calendar.sessions.values()) == before
+        calendar.refresh_from_db()
+        assert calendar.valid_to.isoformat() == "2026-05-27"
+    operator.post(url, {**shorter, "reason": "It closes early."})
+    assert calendar.sessions.count() == 2
+    removed = Change.objects.get(table_name="markets_calendarsession", operation="D")
+    assert removed.reason == "It closes early."
 
 
 @pytest.mark.django_db
