@@ -17,7 +17,7 @@ def addresses() -> list[str]:
 
 
 def of_route(route: Route) -> str:
-    return f"{route.method} {API}{re.sub(r'{[^}]*}', '{}', route.path.partition('?')[0])}"
+    return f"{route.method} {API}{route.shape}"
 
 
 def advice(address: str) -> str:

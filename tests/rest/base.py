@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,6 +81,11 @@ class Route:
     @property
     def writes(self) -> bool:
         return self.method != "get"
+
+    @property
+    def shape(self) -> str:
+        """The path without its parameters, and with {} for each row."""
+        return re.sub(r"{[^}]*}", "{}", self.path.partition("?")[0])
 
 
 @dataclass(frozen=True)

@@ -99,25 +99,20 @@ def lock_targets(run: ImportRun, stage: ImportStage) -> None:
 
 def refuse_changed(run: ImportRun, stage: ImportStage, kind: ImportKind) -> None:
     """Turn the rows whose asset is no longer as the preview saw it into conflicts."""
-    noun = kind.entity.noun
-    stage.execute(
+    found = stage.rows(
         sql.SQL(
-            "UPDATE {rows} AS i SET outcome = 'conflict', changes = NULL, "
-            "faults = jsonb_build_array(jsonb_build_object('field', NULL, 'reason', f.reason)) FROM "
-            '(SELECT i."row", CASE WHEN i.seen_at IS NULL THEN %s WHEN e.id IS NULL THEN %s ELSE %s END AS reason '
-            "FROM {rows} AS i LEFT JOIN {base} AS e ON e.{key} = i.key "
+            'SELECT i."row", i.seen_at IS NULL, e.id IS NULL FROM {rows} AS i LEFT JOIN {base} AS e ON e.{key} = i.key '
             "WHERE i.run_id = %s AND (i.outcome = 'create' AND e.id IS NOT NULL OR i.outcome IN ('update', 'same') AND "
-            "i.seen_at IS NOT NULL AND (e.id IS NULL OR e.uid <> i.target OR e.updated_at <> i.seen_at))) AS f "
-            'WHERE i.run_id = %s AND i."row" = f."row"'
+            "i.seen_at IS NOT NULL AND (e.id IS NULL OR e.uid <> i.target OR e.updated_at <> i.seen_at))"
         ).format(rows=ROWS, base=stage.base, key=stage.key),
-        [
-            f"The {noun} was made by somebody else since the preview.",
-            f"The {noun} was deleted since the preview.",
-            f"The {noun} was changed since the preview.",
-            run.pk,
-            run.pk,
-        ],
+        [run.pk],
     )
+    noun = kind.entity.noun
+    reasons = {
+        row: f"The {noun} was {'made by somebody else' if new else 'deleted' if gone else 'changed'} since the preview."
+        for row, new, gone in found
+    }
+    marks.refuse(run, reasons)
 
 
 def slices(run: ImportRun, outcomes: list[ImportOutcome]) -> Iterator[sql.Composable]:

@@ -46,6 +46,10 @@ def preview(run: ImportRun, progress: JobProgress) -> dict[str, int]:
         call.compare()
         counts = counts_of(run)
         _finish(run, counts)
+        with (
+            connection.cursor() as cursor
+        ):  # applying joins these rows long before autovacuum would have looked at them
+            cursor.execute("ANALYZE markets_importrow")
     return counts
 
 

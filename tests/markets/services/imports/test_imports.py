@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.utils import timezone
 
 from markets.exceptions import Conflict, InvalidInput
@@ -327,6 +327,14 @@ def test_an_import_whose_job_never_came_is_free_again() -> None:
     assert imports.standing(run) == ImportStatus.PREVIEWED
     assert apply(run).status == ImportStatus.APPLIED
     assert stored() == [("A", None, None, None)]
+
+
+def test_the_planner_knows_the_rows_of_a_new_preview() -> None:
+    """Else applying 100,000 of them joins each with each."""
+    upload("unique_identifier\n" + "".join(f"A{n}\n" for n in range(3_000)))
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT reltuples FROM pg_class WHERE relname = 'markets_importrow'")
+        assert cursor.fetchone()[0] >= 3_000
 
 
 def test_slices_write_every_row_once(monkeypatch: pytest.MonkeyPatch) -> None:
