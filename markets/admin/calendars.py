@@ -1,11 +1,13 @@
 """Calendars and their sessions."""
 
+from contextlib import nullcontext
 from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
@@ -27,6 +29,7 @@ from markets.admin.tables import Column, Pages, Table
 from markets.exceptions import MSMError
 from markets.models import Calendar, CalendarSession
 from markets.services import calendars
+from markets.services.audit import because
 from markets.services.market_calendars import SOURCE, market_names
 
 REFRESH_PERMISSION = "markets.refresh_calendar"
@@ -105,11 +108,7 @@ class CalendarAdmin(ServiceAdmin):
 
     def _materialise(self, request: HttpRequest, values: dict[str, Any]) -> Calendar:
         made = calendars.create_from_pandas_calendar(**values)
-        if made.removed or made.changed:
-            need_reason(
-                f"Saving removes {counted(made.removed, 'session')} and changes {made.changed:,}; what was computed on "
-                "them stays as it is."
-            )
+        _need_reason(made, "Saving", again="save again")
         self._say(request, made)
         return made.calendar
 
@@ -125,13 +124,17 @@ class CalendarAdmin(ServiceAdmin):
         return [path("<int:pk>/refresh/", refresh, name="calendar_refresh"), *super().get_urls()]
 
     def refresh(self, request: HttpRequest, pk: int) -> HttpResponse:
-        """Compute the sessions anew, over the horizon that the form names."""
+        """Compute the sessions anew, over the horizon that the form names, for its reason where sessions change."""
         if not (self.has_view_permission(request) and request.user.has_perm(REFRESH_PERMISSION)):
             raise PermissionDenied
         calendar = get_object_or_404(Calendar, pk=pk)
         horizon = {name: request.POST[name] for name in ("valid_from", "valid_to") if request.POST.get(name)}
+        reason = request.POST.get("reason")
         try:
-            self._say(request, calendars.refresh_calendar(calendar, **horizon))
+            with because(reason) if reason else nullcontext(), transaction.atomic():
+                made = calendars.refresh_calendar(calendar, **horizon)
+                _need_reason(made, "Renewing", again="renew again")
+            self._say(request, made)
         except MSMError as error:
             self.message_user(request, str(error), messages.ERROR)
         return HttpResponseRedirect(reverse("admin:markets_calendar_change", args=(pk,)))
@@ -181,6 +184,12 @@ class CalendarAdmin(ServiceAdmin):
         """Where the form that renews the sessions goes; empty without the right, or without a market."""
         may = request.user.has_perm(REFRESH_PERMISSION) and calendar.source == SOURCE and calendar.source_identifier
         return reverse("admin:calendar_refresh", args=(calendar.pk,)) if may else ""
+
+
+def _need_reason(made: calendars.Materialised, doing: str, *, again: str) -> None:
+    if made.removed or made.changed:
+        what = f"{doing} removes {counted(made.removed, 'session')} and changes {made.changed:,}"
+        need_reason(f"{what}; what was computed on them stays as it is.", again=again)
 
 
 def _session_row(session: CalendarSession) -> tuple[Any, ...]:

@@ -51,6 +51,8 @@ class HistoryTab(ModelAdmin):
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
+        if not self.has_view_or_change_permission(request):  # before it is told whether there is such a row
+            raise PermissionDenied
         if not self.has_history:
             return super().history_view(request, object_id, extra_context)
         key = unquote(object_id)

@@ -40,10 +40,10 @@ class ReasonForm(forms.Form):
     reason = ReasonField()
 
 
-def need_reason(what: str) -> None:
+def need_reason(what: str, *, again: str = "save again") -> None:
     """Raise InvalidInput, for the field "reason", when nobody said why `what` is done."""
     if current().reason is None:
-        raise InvalidInput(f"{what} Say why, and save again.", field="reason")
+        raise InvalidInput(f"{what} Say why, and {again}.", field="reason")
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,10 @@ REGISTRY = (
 )
 ENGINE = (
     *("calendarsession", "storagenode", "nodeupdate", "noderun", "updatestatistic", "job", "jobmessage"),
+    *("importrun", "importrow", "importchunk"),
 )
 SCHEDULES = ("periodictask", "crontabschedule", "intervalschedule", "clockedschedule", "solarschedule")
+CHANGES = views("markets", "change")
 OWN_TOKENS = ["markets.view_accesstoken", "markets.add_accesstoken", "markets.delete_accesstoken"]
 EVERYTHING = [*views("markets", *REGISTRY, *ENGINE), *views("django_celery_beat", *SCHEDULES), *OWN_TOKENS]
 
@@ -21,12 +23,12 @@ EVERYTHING = [*views("markets", *REGISTRY, *ENGINE), *views("django_celery_beat"
 def grants(apps: Any, schema_editor: Any) -> None:
     make_groups(apps, schema_editor)
     grant(apps, schema_editor, VIEWER, EVERYTHING)
-    grant(apps, schema_editor, ANALYST, [*EVERYTHING, *edits("markets", *REGISTRY)])
+    grant(apps, schema_editor, ANALYST, [*EVERYTHING, *CHANGES, *edits("markets", *REGISTRY)])
     operates = [
         *("markets.run_nodeupdate", "markets.change_job", "markets.refresh_calendar"),
         *edits("django_celery_beat", *SCHEDULES),
     ]
-    grant(apps, schema_editor, OPERATOR, [*EVERYTHING, *operates])
+    grant(apps, schema_editor, OPERATOR, [*EVERYTHING, *CHANGES, *operates])
 
 
 class Migration(migrations.Migration):

@@ -2,9 +2,12 @@
 
 import datetime as dt
 import uuid
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from django.db import models
+from django.db.models import F, QuerySet
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.decorators import action
@@ -12,10 +15,11 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from markets.models import Operation
+from markets.models import Change, Operation
 from markets.rest import parameters
 from markets.rest.errors import NotFoundResponse
-from markets.rest.pagination import PAGING
+from markets.rest.pagination import PAGING, ListPages
+from markets.rest.walks import Term, Walk
 from markets.services import history
 from markets.services.history import Described, FieldChange, Reference
 
@@ -63,19 +67,44 @@ class ChangeSerializer(serializers.Serializer):
         return {**super().to_representation(instance), "operation": OPERATIONS[Operation(instance.change.operation)]}
 
 
+class HistoryWalk(Walk):
+    """A history from the latest change on. `changes` finds them: each part of its union begins behind the cursor."""
+
+    def __init__(self, changes: Callable[..., QuerySet[Change]]) -> None:
+        self.name = "history"
+        self.terms = [Term(F("id"), is_descending=True, is_nullable=False)]
+        self.aliases = ["id"]
+        self.changes = changes
+
+    def slice(self, offset: int, size: int) -> list[Any]:
+        return list(self.changes()[offset : offset + size])
+
+    def page(self, cursor: str, size: int) -> list[Any]:
+        behind = {"id__lt": self._values(cursor)[0]} if cursor else {}
+        return list(self.changes(**behind)[:size])
+
+
+class HistoryPages(ListPages):
+    def walk_over(self, rows: QuerySet[Any], view: Any) -> Walk:
+        return HistoryWalk(view.changes)
+
+
 class HistoryMixin:
     """For views of registry rows: `GET …/{uid}/history/`."""
 
+    changes: Callable[..., QuerySet[Change]]
+
     @extend_schema(parameters=DOCUMENTED, responses=ChangeSerializer(many=True))
-    @action(detail=True, methods=["get"], filterset_class=None, filter_backends=[])
+    @action(detail=True, methods=["get"], filterset_class=None, filter_backends=[], pagination_class=HistoryPages)
     def history(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """What happened to the row, its details and what belongs to it, the latest first.
 
         A deleted row keeps its history. Rows of kinds that you may not view are left out.
         """
         uid = self.uid_with_history()
-        changes = history.history_of(uid, tables=history.viewable_tables(request.user), **_conditions(request))
-        page = self.paginate_queryset(changes)  # type: ignore[attr-defined]
+        tables = history.viewable_tables(request.user)
+        self.changes = partial(history.history_of, uid, tables=tables, **_conditions(request))
+        page = self.paginate_queryset(self.changes())  # type: ignore[attr-defined]
         return self.get_paginated_response(ChangeSerializer(history.describe(page), many=True).data)  # type: ignore[attr-defined]
 
     def known_parameters(self, action_name: str) -> tuple[str, ...]:

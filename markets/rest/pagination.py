@@ -48,7 +48,7 @@ class ListPages(BasePagination):
         is_cut = getattr(request, "search_is_cut", None)
         if self.cursor is not None and is_cut is not None:
             raise ValidationError({"cursor": "A search of assets is no walk. Page it by offset, or filter instead."})
-        self.walk = Walk(queryset, queryset.model._meta.label)
+        self.walk = self.walk_over(queryset, view)
         self.count = counted(queryset, is_cut=bool(is_cut))
         if self.count.number > MOST_COUNTED and "ordering" in parameters and not is_served(queryset):
             raise ValidationError(
@@ -65,6 +65,9 @@ class ListPages(BasePagination):
             self.has_next = len(rows) > self.limit
         self.page = rows[: self.limit]
         return self.page
+
+    def walk_over(self, rows: QuerySet[Any], view: Any) -> Walk:
+        return Walk(rows, rows.model._meta.label)
 
     def get_paginated_response(self, data: Any) -> Response:
         body = {

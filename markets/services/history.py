@@ -34,8 +34,8 @@ from markets.services.deletion import identifier_of
 
 Model = type[models.Model]
 
-# What the engine and the workers keep of themselves is their own record.
-NOT_RECORDED: tuple[Model, ...] = (ImportRun, Job, NodeUpdate, StorageNode)  # they are records themselves
+# What the engine, the workers and imports keep of themselves is their own record.
+NOT_RECORDED: tuple[Model, ...] = (ImportRun, Job, NodeUpdate, StorageNode)
 # Who may view these rows: whoever may view those that show them.
 SHOWN_WITH: dict[Model, Model] = {
     OpenFigiDetails: Asset,
@@ -84,8 +84,15 @@ def recorded_models() -> dict[str, Model]:
 
 
 def viewable_tables(user: User | AnonymousUser) -> list[str]:
-    """The tables whose changes the user may see: those whose rows the user may view."""
-    shown = {table: SHOWN_WITH.get(model, model)._meta for table, model in recorded_models().items()}
+    """The tables whose changes the user may see: those whose rows the user may view.
+
+    To view access tokens is to view one's own: what was done with everybody's, only a superuser sees.
+    """
+    shown = {
+        table: SHOWN_WITH.get(model, model)._meta
+        for table, model in recorded_models().items()
+        if model is not AccessToken or user.is_superuser
+    }
     return [
         table for table, options in shown.items() if user.has_perm(f"{options.app_label}.view_{options.model_name}")
     ]

@@ -9,12 +9,12 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
-from markets.admin.assets import AssetAdmin
 from markets.models import AccessToken, Asset, Change, Issuer
 from markets.services import audit
 from markets.services.assets import update_asset
 from tests import factories
 from tests.admin import rows
+from tests.markets.services.imports.steps import upload
 
 pytestmark = pytest.mark.django_db
 
@@ -63,7 +63,7 @@ def test_the_life_of_a_row_made_in_the_back_office(boss: Client) -> None:
     )
     assert (update[3:], insert[3:]) == (("boss", "admin", ""), ("boss", "admin", ""))
     assert "identifier:" in insert[2]
-    assert boss.post(change_url.replace("/change/", "/delete/"), {"post": "yes"}).status_code == 302
+    assert boss.post(change_url.replace("/change/", "/delete/"), {"reason": "Made by mistake"}).status_code == 302
     assert not Issuer.objects.exists()
     gone = page(boss, history_url(issuer))
     assert "This issuer was deleted" in gone
@@ -112,9 +112,7 @@ def test_the_tab_is_on_every_page_of_a_recorded_row(boss: Client) -> None:
         assert "Created" in page(boss, url), row
 
 
-def test_tabs_of_inlines_stay_beside_the_history(boss: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    (inline,) = AssetAdmin.inlines
-    monkeypatch.setattr(inline, "tab", True, raising=False)
+def test_tabs_of_inlines_stay_beside_the_history(boss: Client) -> None:
     asset = rows.assets(1)[0]
     text = page(boss, reverse("admin:markets_asset_change", args=(asset.pk,)))
     places = [
@@ -216,6 +214,27 @@ def test_a_revoked_token_is_in_the_list_without_its_key(boss: Client) -> None:
     assert "nightly" in text
     assert token.token_key not in text
     assert token.token_key not in str(change.old)
+
+
+def test_what_was_done_with_tokens_only_a_superuser_sees(boss: Client) -> None:
+    factories.token(factories.user(), name="nightly")
+    change = Change.objects.get(table_name="markets_accesstoken")
+    recent, own = (
+        reverse("admin:markets_change_changelist"),
+        reverse("admin:markets_change_change", args=(change.pk,)),
+    )
+    analyst = Client()
+    analyst.force_login(factories.person("analyst"))
+    assert "nightly" not in page(analyst, recent)
+    assert analyst.get(own).status_code == 302
+    assert "nightly" in page(boss, recent)
+    assert "nightly" in page(boss, own)
+
+
+def test_an_import_has_no_history_tab_for_it_keeps_a_record_of_its_own(boss: Client) -> None:
+    run = upload("unique_identifier\nNEW\n")
+    assert history_url(run) not in page(boss, reverse("admin:markets_importrun_change", args=(run.pk,)))
+    assert not Change.objects.filter(table_name="markets_importrun").exists()
 
 
 def test_pages_cost_as_many_queries_for_many_changes_as_for_few(boss: Client) -> None:

@@ -1,5 +1,6 @@
 """What a person may not do, the back-office does not offer; and an administrator chooses groups by ticking them."""
 
+import datetime as dt
 import re
 
 import pytest
@@ -8,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from markets.models import AccessToken, Asset
+from markets.models import AccessToken, Asset, Change
 from tests import factories
 from tests.admin import rows
 
@@ -27,6 +28,12 @@ def page(client: Client, url: str) -> str:
     return response.content.decode()
 
 
+def actions(text: str) -> set[str]:
+    """What the list offers to do with the selected rows."""
+    (choice,) = re.findall(r'<select name="action".*?</select>', text, re.S)
+    return set(re.findall(r'value="([a-z_]+)"', choice))
+
+
 def menu(text: str) -> set[str]:
     """Where the side menu leads."""
     return set(re.findall(r'href="(/admin/[a-z_]+/[a-z]+/)"', text))
@@ -42,8 +49,8 @@ def test_a_viewer_is_offered_nothing_to_change() -> None:
         assert reverse(f"admin:{name}_add") not in page(viewer, url), name
         assert reverse(f"admin:{name}_add") in page(analyst, url), name
     listed = reverse("admin:markets_asset_changelist")
-    assert 'name="action"' not in page(viewer, listed)
-    assert 'name="action"' in page(analyst, listed)
+    assert actions(page(viewer, listed)) == {"export_rows"}
+    assert {"add_to_category", "change_type", "delete_selected", "export_rows"} <= actions(page(analyst, listed))
     for url in (
         reverse("admin:markets_asset_change", args=(row.pk,)),
         reverse("admin:markets_calendar_change", args=(calendar.pk,)),
@@ -84,6 +91,28 @@ def test_a_wrong_horizon_changes_nothing(horizon: dict[str, str]) -> None:
     calendar.refresh_from_db()
     assert calendar.valid_to.isoformat() == "2026-05-25"
     assert list(calendar.sessions.values()) == before
+
+
+@pytest.mark.django_db
+def test_sessions_are_not_removed_without_a_reason() -> None:
+    calendar = factories.market_calendar(valid_to=dt.date(2026, 5, 27))
+    url, shorter = reverse("admin:calendar_refresh", args=(calendar.pk,)), {"valid_to": "2026-05-26"}
+    operator, before = browser("operator"), list(calendar.sessions.values())
+    for reason, remedy in (
+        ({}, "Renewing removes 1 session and changes 0"),
+        ({"reason": "  "}, "reason"),
+        ({"reason": "x" * 501}, "500"),
+        ({"reason": "a\x00b"}, "reason"),
+    ):
+        answer = operator.post(url, {**shorter, **reason}, follow=True)
+        assert remedy in " ".join(str(message) for message in answer.context["messages"]), reason
+        assert list(calendar.sessions.values()) == before
+        calendar.refresh_from_db()
+        assert calendar.valid_to.isoformat() == "2026-05-27"
+    operator.post(url, {**shorter, "reason": "It closes early."})
+    assert calendar.sessions.count() == 2
+    removed = Change.objects.get(table_name="markets_calendarsession", operation="D")
+    assert removed.reason == "It closes early."
 
 
 @pytest.mark.django_db

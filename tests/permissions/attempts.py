@@ -32,7 +32,7 @@ class Attempt:
 
 def faults(attempt: Attempt, role: Role) -> list[str]:
     cookies = copy.deepcopy(role.browser.cookies)
-    before, tables = writes(), {table: state(table) for table in attempt.effect}
+    before, tables = writes(), {table: state(table) for table in attempt.effect if attempt.may}
     with taken_back():
         response = getattr(role.browser, attempt.method)(attempt.url, attempt.data)
         found = _wrong_status(attempt, role, response)

@@ -6,10 +6,11 @@ from typing import Any
 from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django import forms
 from django.contrib.auth.models import Group
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
-from markets.models import AccessToken
+from markets.models import AccessToken, Change
 from tests import factories
 from tests.rest.base import World
 
@@ -31,6 +32,7 @@ class Rows:
             "periodic_task": PeriodicTask.objects.create(
                 name="nightly", task="markets.recover_interrupted_jobs", interval=interval
             ),
+            "change": Change.objects.get(table_name="markets_asset", row_uid=world.asset.uid),
             "person": factories.user(),
             "others_token": AccessToken.objects.create(factories.user())[0],
             "group": Group.objects.create(name="mine"),
@@ -50,10 +52,12 @@ class Rows:
         return text.format(**keys)
 
     def fill(self, values: dict[str, Any]) -> dict[str, Any]:
-        """The values with `{name}` replaced by keys."""
+        """The values with `{name}` replaced by keys; bytes are an uploaded file."""
         return {name: self._filled(value) for name, value in values.items()}
 
     def _filled(self, value: Any) -> Any:
+        if isinstance(value, bytes):
+            return SimpleUploadedFile("assets.csv", value)
         return self.text(value) if isinstance(value, str) else value
 
 

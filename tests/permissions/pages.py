@@ -13,6 +13,7 @@ SUFFIXES = (
     "<path:object_id>/delete/",
     "<path:object_id>/change/",
 )
+EXPORTED = (*SUFFIXES, "export/")
 
 
 @dataclass(frozen=True, eq=False)
@@ -21,7 +22,8 @@ class Page:
 
     `row` names the row of the world that is opened, changed and deleted. `add` and `change` are what is typed into the
     forms over what stands there already; `{name}` is the key of a row. None: nobody may; an empty one: saved as it is.
-    `by` names the groups that write, `sees` those that read; a superuser may do both.
+    `by` names the groups that write, `sees` those that read; a superuser may do both. `suffixes` are its addresses:
+    who may add where "add/" is none of them is told by a Place.
     """
 
     model: str
@@ -31,6 +33,7 @@ class Page:
     deletes: bool = True
     by: str = "analyst"
     sees: str = EVERYONE
+    suffixes: tuple[str, ...] = EXPORTED
 
     def __str__(self) -> str:
         return self.model
@@ -44,16 +47,16 @@ class Page:
         return self.model.replace(".", "_")
 
     def addresses(self) -> list[str]:
-        return [self.root + suffix for suffix in SUFFIXES]
+        return [self.root + suffix for suffix in self.suffixes]
 
 
 def shown(model: str, row: str, **options: Any) -> Page:
     """A page to look at: nobody adds, changes or deletes there."""
-    return Page(model, row, deletes=False, by="", **options)
+    return Page(model, row, deletes=False, by="", **{"suffixes": SUFFIXES, **options})
 
 
-ADMINISTRATORS: dict[str, Any] = {"by": "", "sees": ""}
-OPERATORS: dict[str, Any] = {"by": "operator"}
+ADMINISTRATORS: dict[str, Any] = {"by": "", "sees": "", "suffixes": SUFFIXES}
+OPERATORS: dict[str, Any] = {"by": "operator", "suffixes": SUFFIXES}
 TERMS = {"issue_date": "2026-05-27", "maturity_date": "2031-05-27", "status": "ACTIVE"}
 FUTURE = {
     "unique_identifier": "new-future",
@@ -106,6 +109,8 @@ PAGES = [
     shown("markets.nodeupdate", "node"),
     shown("markets.noderun", "node_run"),
     shown("markets.job", "job"),
+    shown("markets.change", "change", sees="analyst operator"),
+    shown("markets.importrun", "waiting_import", suffixes=tuple(name for name in SUFFIXES if name != "add/")),
     Page(
         "django_celery_beat.intervalschedule", "interval", {"every": "7", "period": "days"}, {"every": "8"}, **OPERATORS
     ),

@@ -37,6 +37,34 @@ def _token(suffix: str, status: int = 200, **options: Any) -> Place:
     )
 
 
+def _import(step: str, run: str = "waiting_import", **options: Any) -> Place:
+    return Place(f"admin/markets/importrun/<int:pk>/{step}/", f"/admin/markets/importrun/{{{run}}}/{step}/", **options)
+
+
+def _step(step: str, run: str = "waiting_import", **effect: int) -> list[Place]:
+    """The page that asks, and the answer."""
+    said = {"reason": "The test asks for it."}
+    return [
+        _import(step, run, by="analyst"),
+        _import(step, run, by="analyst", status=302, method="post", data=said, effect=effect),
+    ]
+
+
+def _action(action: str, row: str, data: dict[str, str], **effect: int) -> Place:
+    """What is done to selected assets. An action that is not theirs is no choice of the list."""
+    picked = {"_selected_action": row, "action": action, "reason": "Why", "confirm": "yes", "shown": "1", **data}
+    return Place(
+        "admin/markets/asset/",
+        "/admin/markets/asset/",
+        "analyst",
+        302,
+        (403, 302, 200),
+        method="post",
+        data=picked,
+        effect=effect,
+    )
+
+
 REVOKE = "admin/markets/accesstoken/revoke/<str:token_key>/"
 OTHERS_TOKEN = "admin/markets/accesstoken/<path:object_id>/"
 PLACES = [
@@ -104,6 +132,36 @@ PLACES = [
         "admin/markets/asset/<int:asset_id>/prices/<int:storage_id>/<str:column>/",
         "/admin/markets/asset/{asset}/prices/{storage}/close/",
     ),
+    Place("admin/markets/assettype/choices/", "/admin/markets/assettype/choices/?term="),
+    Place("admin/markets/indextype/choices/", "/admin/markets/indextype/choices/?term="),
+    _action("add_to_category", "{spare}", {"category": "{category}"}, markets_assetcategorymembership=1),
+    _action("add_to_category", "{spare}", {"new_category": "Mine"}, markets_assetcategory=1),
+    _action("remove_from_category", "{asset}", {"category": "{category}"}, markets_assetcategorymembership=0),
+    _action("change_type", "{spare}", {"asset_type": "{asset_type.asset_type}"}, markets_asset=0),
+    Place("admin/markets/importrun/add/", "/admin/markets/importrun/add/", "analyst"),
+    Place(
+        "admin/markets/importrun/add/",
+        "/admin/markets/importrun/add/",
+        "analyst",
+        302,
+        method="post",
+        data={"file": b"unique_identifier\nNEW\n", "empty_cells": "keep"},
+        effect={"markets_importrun": 1, "markets_importchunk": 1, "markets_job": 1},
+    ),
+    _import("progress"),
+    _import("errors"),
+    _import("mapping", by=STAFF, status=405),
+    _import(
+        "mapping",
+        by="analyst",
+        status=302,
+        method="post",
+        data={"column-0": "unique_identifier", "empty_cells": "clear"},
+        effect={"markets_importrun": 0, "markets_job": 1},
+    ),
+    *_step("apply", markets_importrun=0, markets_job=1),
+    *_step("undo", "applied_import", markets_importrun=0, markets_job=1),
+    *_step("discard", markets_importrun=-1),
     Place("admin/markets/index/<int:pk>/values/<str:cadence>/", "/admin/markets/index/{valued_index}/values/1d/"),
     Place("admin/portfolios/portfolio/<int:pk>/values/", "/admin/portfolios/portfolio/{portfolio}/values/"),
     Place("admin/portfolios/portfolio/<int:pk>/weights/", "/admin/portfolios/portfolio/{portfolio}/weights/"),

@@ -15,6 +15,7 @@ from tests.permissions.written import everything, taken_back
 
 COMERS = [*PEOPLE, "read-only"]
 REASON = {"post": "yes", "reason": "The test asks for it."}
+CONFIRMED = {**REASON, "confirm": "yes", "shown": "1"}
 
 
 def test_every_page_has_a_line() -> None:
@@ -64,20 +65,26 @@ def _attempts(page: Page, rows: Rows, role: Role, forms: dict[str, dict[str, Any
     sees, by = role.may(page.sees), role.may(page.by)
     adds, changes, deletes = by and page.add is not None, by and page.change is not None, by and page.deletes
     changed = {page.table: 0} if page.change else {"django_admin_log": 1}
-    picked = {ACTION_CHECKBOX_NAME: [rows.key(page.row)], "action": "delete_selected", **REASON}
-    return [
+    picked = {ACTION_CHECKBOX_NAME: [rows.key(page.row)], "action": "delete_selected", **CONFIRMED}
+    attempts = [
         Attempt("get", root, sees),
         Attempt("get", row, role.name not in WITHOUT_SESSION, 302),
         Attempt("get", f"{row}change/", sees),
         Attempt("get", f"{row}history/", sees),
-        Attempt("get", f"{root}add/", adds),
         Attempt("get", f"{row}delete/", deletes),
-        Attempt("post", f"{root}add/", adds, 302, forms.get("add", {}), {page.table: 1}),
         Attempt("post", f"{row}change/", changes, 302, forms.get("change", {}), changed),
         Attempt("post", f"{row}delete/", deletes, 302, REASON, {page.table: -1}),
         # whoever may see the list may send it; an action that is not theirs is no choice of it
         Attempt("post", root, deletes, 302, picked, {page.table: -1}, refused=(403, 302, 200)),
     ]
+    if "add/" in page.suffixes:
+        attempts += [
+            Attempt("get", f"{root}add/", adds),
+            Attempt("post", f"{root}add/", adds, 302, forms.get("add", {}), {page.table: 1}),
+        ]
+    if "export/" in page.suffixes:
+        attempts.append(Attempt("post", f"{root}export/", sees, 200, {"file_format": "csv"}))
+    return attempts
 
 
 def _forms_of(page: Page, rows: Rows, superuser: Role) -> dict[str, dict[str, Any]]:

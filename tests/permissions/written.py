@@ -20,13 +20,21 @@ def writes() -> dict[str, int]:
 
 def state(table: str) -> tuple[int, str]:
     """The number of rows of a table, and a fingerprint of them."""
-    with connection.cursor() as cursor:
-        cursor.execute(f"SELECT count(*), md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) FROM {table} t")
-        return cursor.fetchone()
+    return _states([table])[table]
 
 
 def everything() -> dict[str, tuple[int, str]]:
-    return {table: state(f'"{table}"') for table in connection.introspection.table_names()}
+    return _states(connection.introspection.table_names())
+
+
+def _states(tables: list[str]) -> dict[str, tuple[int, str]]:
+    each = (
+        f"SELECT '{table}', count(*), md5(coalesce(string_agg(t::text, '|' ORDER BY t::text), '')) FROM \"{table}\" t"
+        for table in tables
+    )
+    with connection.cursor() as cursor:
+        cursor.execute(" UNION ALL ".join(each))
+        return {table: (count, fingerprint) for table, count, fingerprint in cursor.fetchall()}
 
 
 @contextmanager

@@ -480,7 +480,7 @@ ROUTES += [
 
 def _bulk(path: str, model: str, row: dict[str, Any]) -> Route:
     app, _, label = model.partition(".")
-    return Route("put", path, (f"{app}.add_{label}", f"{app}.change_{label}"), 200, [row])
+    return Route("put", path, (f"{app}.add_{label}", f"{app}.change_{label}"), 200, [row], effect={f"{app}_{label}": 1})
 
 
 ROUTES += [
@@ -494,15 +494,24 @@ ROUTES += [
 ]
 VIEW_IMPORT = "markets.view_importrun"
 IMPORT = (VIEW_IMPORT, "markets.add_asset", "markets.change_asset")
+UPLOADS = {"markets_importrun": 1, "markets_importchunk": 1, "markets_job": 1}
+ASKS = {"markets_importrun": 0, "markets_job": 1}  # a worker does it
 ROUTES += [
     Route("get", "import/", (VIEW_IMPORT,)),
     Route("get", "import/{waiting_import}/", (VIEW_IMPORT,)),
     Route("get", "import/{waiting_import}/rows/", (VIEW_IMPORT,)),
     Route("get", "import/{waiting_import}/errors/", (VIEW_IMPORT,)),
-    Route("post", "import/", IMPORT[1:], 201, file="unique_identifier\nNEW\n"),
-    Route("post", "import/{waiting_import}/mapping/", IMPORT, 200, {"empty_cells": "clear"}),
-    Route("post", "import/{waiting_import}/apply/", IMPORT, 202, {"reason": "Why"}),
-    Route("post", "import/{applied_import}/undo/", (*IMPORT, "markets.delete_asset"), 202, {"reason": "Why"}),
+    Route("post", "import/", IMPORT[1:], 201, file="unique_identifier\nNEW\n", effect=UPLOADS),
+    Route("post", "import/{waiting_import}/mapping/", IMPORT, 200, {"empty_cells": "clear"}, effect=ASKS),
+    Route("post", "import/{waiting_import}/apply/", IMPORT, 202, {"reason": "Why"}, effect=ASKS),
+    Route(
+        "post",
+        "import/{applied_import}/undo/",
+        (*IMPORT, "markets.delete_asset"),
+        202,
+        {"reason": "Why"},
+        effect=ASKS,
+    ),
 ]
 READS = [route for route in ROUTES if not route.writes]
 LISTS = [route for route in READS if "{" not in route.path]

@@ -202,9 +202,29 @@ def test_pages_and_filters(client: APIClient) -> None:
     assert len(history(client, path, f"?since={first}")) == 6
 
 
+def test_a_walk_by_cursor_shows_every_change_once_whatever_is_added(client: APIClient) -> None:
+    asset = factories.asset(asset_type="0")
+    category = factories.category(asset)
+    for place in range(1, 4):
+        Asset.objects.update(asset_type=str(place))
+    url, seen = f"{ROOT}asset/{asset.uid}/history/?limit=2&cursor=", []
+    while url:
+        body = client.get(url).json()
+        seen += [entry["id"] for entry in body["results"]]
+        assert (len(body["results"]) <= 2, body["previous"]) == (True, None)
+        Asset.objects.update(asset_type=f"later {len(seen)}")
+        url = body["next"]
+    mine = Change.objects.filter(row_uid=asset.uid).exclude(new__asset_type__startswith="later")
+    membership = Change.objects.get(table_name="markets_assetcategorymembership", group_uid=category.uid)
+    assert seen == sorted([*mine.values_list("id", flat=True), membership.id], reverse=True)
+    assert len(seen) == 5
+
+
 @pytest.mark.parametrize(
     ("query", "attr"),
     [
+        ("cursor=junk", "cursor"),
+        ("cursor=&offset=1", "offset"),
         ("limit=0", "limit"),
         ("limit=x", "limit"),
         ("offset=-1", "offset"),
