@@ -5,7 +5,7 @@ from typing import Any
 
 from markets.exceptions import NotFound
 from markets.models import ImportRun, ImportStatus
-from markets.services import jobs
+from markets.services import audit, jobs
 from markets.services.imports.apply import apply
 from markets.services.imports.preview import preview
 from markets.services.imports.runs import APPLY, PREVIEW, UNDO, step_failed
@@ -21,8 +21,11 @@ def carry_out(progress: jobs.JobProgress, status: ImportStatus, step: Step) -> d
         raise NotFound("The import of this job was deleted.")
     if run.status != status or run.job_id != progress.job.pk:
         return dict(run.results or run.counts)  # the worker died after the step and before it could say so
+    reason = run.undo_reason if status == ImportStatus.UNDOING else run.reason
+    told = f"{progress.job.title}: {reason}" if reason else progress.job.title
     try:
-        return dict(step(run, progress))
+        with audit.because(told[: audit.LONGEST_REASON]):
+            return dict(step(run, progress))
     except Exception as error:
         step_failed(run, progress.job, str(error) or type(error).__name__)
         raise

@@ -16,6 +16,7 @@ from markets.models import (
     Asset,
     AssetCategoryMembership,
     AssetType,
+    Change,
     ImportChunk,
     ImportRow,
     ImportRun,
@@ -364,6 +365,19 @@ def test_undo_deletes_what_was_made_and_puts_back_what_was_changed() -> None:
     assert not OpenFigiDetails.objects.filter(asset=plain).exists()
     with pytest.raises(Conflict, match="it was undone"):
         imports.request_undo(run, reason="again")
+
+
+def test_the_history_of_a_row_names_the_file_the_person_and_the_reason() -> None:
+    ann = factories.person("analyst", username="ann")
+    run = apply(upload("unique_identifier\nMADE\n", name="new.csv", user=ann), user=ann, reason="New listings")
+    undo(run, user=ann, reason="The wrong file")
+    told = Change.objects.filter(table_name="markets_asset").order_by("id")
+    made, deleted = told.values_list("operation", "source", "actor", "reason")
+    assert made[:3] == ("I", "task", "ann")
+    assert "new.csv" in made[3]
+    assert made[3].endswith(": New listings")
+    assert deleted[:3] == ("D", "task", "ann")
+    assert deleted[3].endswith(": The wrong file")
 
 
 def test_what_was_touched_since_is_kept_and_told() -> None:
