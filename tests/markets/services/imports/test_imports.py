@@ -368,15 +368,15 @@ def test_undo_deletes_what_was_made_and_puts_back_what_was_changed() -> None:
 
 
 def test_the_history_of_a_row_names_the_file_the_person_and_the_reason() -> None:
-    ann = factories.person("analyst", username="ann")
+    ann = factories.person("analyst")
     run = apply(upload("unique_identifier\nMADE\n", name="new.csv", user=ann), user=ann, reason="New listings")
     undo(run, user=ann, reason="The wrong file")
     told = Change.objects.filter(table_name="markets_asset").order_by("id")
     made, deleted = told.values_list("operation", "source", "actor", "reason")
-    assert made[:3] == ("I", "task", "ann")
+    assert made[:3] == ("I", "task", ann.username)
     assert "new.csv" in made[3]
     assert made[3].endswith(": New listings")
-    assert deleted[:3] == ("D", "task", "ann")
+    assert deleted[:3] == ("D", "task", ann.username)
     assert deleted[3].endswith(": The wrong file")
 
 
