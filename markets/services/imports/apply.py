@@ -88,6 +88,7 @@ def _apply(run: ImportRun, progress: JobProgress) -> dict[str, int]:
 
 def lock_targets(run: ImportRun, stage: ImportStage) -> None:
     """Lock the stored rows of the import, in the order of their key, until the transaction ends."""
+    stage.join_as_sets()
     stage.execute(
         sql.SQL(
             "SELECT FROM {base} AS e WHERE e.{key} IN (SELECT key FROM {rows} WHERE run_id = %s AND outcome IN "

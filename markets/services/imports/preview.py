@@ -37,6 +37,7 @@ def preview(run: ImportRun, progress: JobProgress) -> dict[str, int]:
         run.rows.all().delete()
         call = _Preview(run, kind, progress)
         call.stage.create()
+        call.stage.join_as_sets()
         with kept_file(run) as file:
             layout, records = open_import_file(file)  # type: ignore[arg-type]
             if layout.columns != run.columns:

@@ -18,6 +18,14 @@ IN_FILE: Side = 1
 class ImportStage(Stage):
     """`position` is the row's number in the file."""
 
+    def join_as_sets(self) -> None:
+        """Until the transaction ends no join goes row by row.
+
+        What the planner knows of the tables is from before this transaction, which may fill them a hundredfold: it
+        would take thousands of rows for one, and read a table once for each of them.
+        """
+        self.execute(sql.SQL("SET LOCAL enable_nestloop = off"))
+
     # --- the preview -------------------------------------------------------------------------------------------------
     def duplicates(self) -> Iterator[tuple[str, list[int], list[str]]]:
         """(key, rows in order, fields in which they differ) of each key that several rows have."""
