@@ -25,7 +25,7 @@ def no_node_tables_left() -> Iterator[None]:
             "SELECT tablename FROM pg_tables WHERE schemaname = current_schema() AND tablename LIKE 'dn\\_%'"
         )
         for (name,) in cursor.fetchall():
-            cursor.execute(f'DROP TABLE "{name}"')
+            cursor.execute(f'DROP TABLE "{name}" CASCADE')
 
 
 def test_the_portfolio_page_draws_value_and_weights(visit: Visit) -> None:

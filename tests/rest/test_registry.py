@@ -518,12 +518,18 @@ def test_an_identifier_that_several_nodes_write_is_read_but_not_run(admin: APICl
 
 
 def test_run_a_node(world: World, analyst: APIClient) -> None:
-    response = send(analyst, "post", world.fill("data-node/{identifier}/run/"), {"update_tree": False})
+    response = send(
+        analyst, "post", world.fill("data-node/{identifier}/run/"), {"update_tree": False, "recompute_stale": False}
+    )
     assert response.status_code == 202
     body = response.json()
     job = Job.objects.get(uid=body["uid"])
     assert (body["kind"], body["status"]) == ("run_node", "queued")
-    assert body["arguments"] == {"node_update": str(world.node.uid), "update_tree": False}
+    assert body["arguments"] == {
+        "node_update": str(world.node.uid),
+        "update_tree": False,
+        "recompute_stale": False,
+    }
     assert job.requested_by is not None
     assert body["requested_by"] == job.requested_by.username
     assert response.headers["Location"].endswith(f"/api/v1/job/{job.uid}/")

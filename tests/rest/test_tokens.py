@@ -77,7 +77,7 @@ def test_last_use_is_kept_at_most_once_a_minute() -> None:
     ) as queries:
         client.get(f"{ROOT}asset/")
     assert AccessToken.objects.get().last_used_at == first
-    assert not [query["sql"] for query in queries if query["sql"].startswith("UPDATE")]
+    assert not [query["sql"] for query in queries if "UPDATE" in query["sql"]]
     AccessToken.objects.update(last_used_at=first - dt.timedelta(minutes=2))
     client.get(f"{ROOT}asset/")
     assert AccessToken.objects.get().last_used_at > first
@@ -90,7 +90,7 @@ def test_the_first_use_costs_one_write_and_the_next_none() -> None:
         client.get(f"{ROOT}asset/")
     with CaptureQueriesContext(connection) as second:
         client.get(f"{ROOT}asset/")
-    assert len([query for query in first if query["sql"].startswith("UPDATE")]) == 1
+    assert len([query for query in first if "UPDATE" in query["sql"]]) == 1
     assert len(second) == len(first) - 1
 
 

@@ -176,7 +176,7 @@ def transactional_slate(db):
     def clean() -> None:
         for storage in StorageNode.objects.filter(is_engine_table=True):
             with connection.cursor() as cursor:
-                cursor.execute(f'DROP TABLE IF EXISTS "{storage.table_name}"')
+                cursor.execute(f'DROP TABLE IF EXISTS "{storage.table_name}" CASCADE')
         PortfolioValue.objects.all().delete()
         PortfolioWeight.objects.all().delete()
         with connection.cursor() as cursor:
