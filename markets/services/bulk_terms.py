@@ -109,6 +109,7 @@ class TermsStage(StagedRows):
         self._create(columns, [sql.SQL("{} AS a").format(ASSETS), sql.SQL("{} AS t").format(self.table)])
 
     def settle(self) -> None:
+        """Beside an index and statistics: locks on the assets, and on what the rows name."""
         super().settle()
         self.execute(
             sql.SQL(
@@ -155,7 +156,7 @@ class TermsStage(StagedRows):
                 "ORDER BY s.unique_identifier ON CONFLICT (unique_identifier) DO NOTHING RETURNING id"
             ).format(assets=ASSETS, type=asset_type, now=stamp, stage=STAGE)
         )
-        if len(made) != len(self.new_assets):
+        if len(made) != len(self.new_assets):  # one that was new when it was checked is another caller's now
             raise Conflict(MEANWHILE)
         retyped = self.rows(
             sql.SQL(
@@ -182,8 +183,11 @@ class TermsStage(StagedRows):
         return list(({position: False for (position,) in retyped} | dict(written)).items())
 
     def merged(self) -> sql.Composed:
-        """A query of the rows as they will be stored: the terms by their columns, beside `position`, `asset_id`,
-        `unique_identifier`, `stored_type`, `is_new` and `differs`, and the uids given, by their fields."""
+        """A query of the rows as they will be stored, with a column for each of the terms.
+
+        Beside them it has `position`, `asset_id`, `unique_identifier`, `stored_type` (the asset's), `is_new` and
+        `differs` (of the terms), and `given_<field>`, the uid that a row gives, for each field that names a row.
+        """
         values, differs, joins = [], [sql.Composed([sql.SQL("t.asset_id IS NULL")])], []
         for place, (name, column) in enumerate(self.columns.items()):
             staged = sql.Composed([sql.SQL("s."), sql.Identifier(name)])

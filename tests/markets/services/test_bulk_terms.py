@@ -8,8 +8,9 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from markets.exceptions import Conflict, InvalidInput, MSMError, RejectedRows
 from markets.models import Asset, AssetType, Bond, CurrencySpot, Future
@@ -287,6 +288,14 @@ def test_one_rows_currency_is_not_anothers_bond() -> None:
     assert "EUR cannot be its own currency." in [fault.reason for fault in own.rejections]
 
 
+def test_a_type_that_went_astray_is_set_right() -> None:
+    bond = factories.bond(asset=factories.asset(unique_identifier="B", asset_type="equity"))
+    outcome = bonds.bulk_upsert_bonds([{"unique_identifier": "B", "status": "ACTIVE"}])
+    assert told(outcome) == [("B", "updated", None)]
+    again = Bond.objects.get()
+    assert (again.asset_type, again.updated_at) == ("bond", bond.updated_at)
+
+
 def test_read_only_fields_are_taken_as_they_are_stored() -> None:
     bond = factories.bond()
     as_stored = {name: getattr(bond, name) for name in ("uid", "asset_type", "created_at", "updated_at")}
@@ -321,6 +330,34 @@ def test_the_number_of_queries_does_not_depend_on_the_number_of_rows(kind: str) 
         counts.append((len(made), len(kept), len(refused)))
     assert counts[0] == counts[1]
     assert max(counts[0]) < 40
+
+
+@pytest.mark.django_db(transaction=True)
+def test_an_asset_that_another_caller_makes_meanwhile_is_a_conflict() -> None:
+    terms = bond_terms()
+    stage = bonds.BONDS.stage()
+    made = threading.Thread(target=_make_future, args=("X",))
+    with pytest.raises(Conflict, match="Another caller wrote one of these rows meanwhile"), transaction.atomic():
+        _check_then_merge(stage, terms, made)
+    assert Asset.objects.get(unique_identifier="X").asset_type == "future"
+    assert not Bond.objects.exists()
+
+
+def _make_future(name: str) -> None:
+    factories.future(asset=factories.asset(unique_identifier=name, asset_type="future"))
+    connection.close()
+
+
+def _check_then_merge(stage: Any, terms: dict[str, Any], meanwhile: threading.Thread) -> None:
+    stage.create()
+    cleaned = [clean(terms[name]) for name, clean in stage.entity.clean.items()]
+    given = sum(stage.bits.values())
+    stage.copy([(0, given, uuid.uuid4(), "X", *cleaned)], ever=given, always=given)
+    stage.settle()
+    assert list(stage.faults()) == []
+    meanwhile.start()
+    meanwhile.join(60)
+    stage.merge(timezone.now())
 
 
 @pytest.mark.django_db(transaction=True)
