@@ -10,7 +10,8 @@ from rest_framework.response import Response
 
 from markets.models import Bond, CurrencySpot, Future
 from markets.models.details import AssetDetails, BondStatus, FutureKind, SettlementMethod, SettlementModel
-from markets.rest.base import IF_MATCH, UID, WritableViewSet
+from markets.rest.base import IF_MATCH, UID
+from markets.rest.bulk import BulkUpsertViewSet, describe_bulk
 from markets.rest.fields import AnyCaseChoiceField, AwareDateTimeField
 from markets.rest.filters import (
     Ordering,
@@ -22,6 +23,7 @@ from markets.rest.filters import (
 )
 from markets.rest.serializers import MetadataField, RegistrySerializer, StrictCharField
 from markets.services import bonds, currency_spots, futures
+from markets.services.bulk import BulkOutcome, OnError
 
 IDENTITY = ("uid", "asset_uid", "unique_identifier", "asset_type")
 STAMPS = ("created_at", "updated_at")
@@ -120,8 +122,13 @@ class FutureFilters(DetailsFilters):
     ordering = Ordering(fields=[*ORDERS, "expires_at", "kind"])
 
 
-class DetailsViewSet(WritableViewSet):
-    """POST makes the asset too when there is none, so it needs those permissions as well. DELETE keeps the asset."""
+class DetailsViewSet(BulkUpsertViewSet):
+    """POST makes the asset too when there is none, so it needs those permissions as well, as does PUT on the list.
+
+    DELETE keeps the asset.
+    """
+
+    query_parameters = {"bulk_upsert": ("on_error",)}
 
     @extend_schema(parameters=[UID, IF_MATCH], responses={204: None})
     def destroy(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -130,12 +137,19 @@ class DetailsViewSet(WritableViewSet):
 
 
 def _creation_needs(model: type[AssetDetails]) -> dict[str, tuple[str, ...]]:
-    return {"create": (f"markets.add_{model._meta.model_name}", "markets.add_asset", "markets.change_asset")}
+    name = model._meta.model_name
+    assets = ("markets.add_asset", "markets.change_asset")
+    return {
+        "create": (f"markets.add_{name}", *assets),
+        "bulk_upsert": (f"markets.add_{name}", f"markets.change_{name}", *assets),
+    }
 
 
+@describe_bulk("currency_spot")
 class CurrencySpotViewSet(DetailsViewSet):
     queryset = CurrencySpot.objects.all()
     serializer_class = CurrencySpotSerializer
+    bulk_row_serializer = CurrencySpotSerializer
     filterset_class = CurrencySpotFilters
     row_name = "currency spot"
     action_permissions = _creation_needs(CurrencySpot)
@@ -143,13 +157,18 @@ class CurrencySpotViewSet(DetailsViewSet):
     def perform_creation(self, values: dict[str, Any]) -> CurrencySpot:
         return currency_spots.create_currency_spot(**values)
 
+    def perform_bulk_upsert(self, rows: list[Any], on_error: OnError) -> BulkOutcome:
+        return currency_spots.bulk_upsert_currency_spots(rows, on_error=on_error)
+
     def perform_change(self, row: CurrencySpot, values: dict[str, Any]) -> CurrencySpot:
         return currency_spots.update_currency_spot(row, **values)
 
 
+@describe_bulk("bond")
 class BondViewSet(DetailsViewSet):
     queryset = Bond.objects.all()
     serializer_class = BondSerializer
+    bulk_row_serializer = BondSerializer
     filterset_class = BondFilters
     row_name = "bond"
     action_permissions = _creation_needs(Bond)
@@ -157,19 +176,27 @@ class BondViewSet(DetailsViewSet):
     def perform_creation(self, values: dict[str, Any]) -> Bond:
         return bonds.create_bond(**values)
 
+    def perform_bulk_upsert(self, rows: list[Any], on_error: OnError) -> BulkOutcome:
+        return bonds.bulk_upsert_bonds(rows, on_error=on_error)
+
     def perform_change(self, row: Bond, values: dict[str, Any]) -> Bond:
         return bonds.update_bond(row, **values)
 
 
+@describe_bulk("future")
 class FutureViewSet(DetailsViewSet):
     queryset = Future.objects.all()
     serializer_class = FutureSerializer
+    bulk_row_serializer = FutureSerializer
     filterset_class = FutureFilters
     row_name = "future"
     action_permissions = _creation_needs(Future)
 
     def perform_creation(self, values: dict[str, Any]) -> Future:
         return futures.create_future(**_as_terms(values))
+
+    def perform_bulk_upsert(self, rows: list[Any], on_error: OnError) -> BulkOutcome:
+        return futures.bulk_upsert_futures(rows, on_error=on_error)
 
     def perform_change(self, row: Future, values: dict[str, Any]) -> Future:
         return futures.update_future(row, **_as_terms(values))

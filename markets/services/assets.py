@@ -14,7 +14,7 @@ from markets.models import Asset, AssetCategory, OpenFigiDetails, UpdateStatisti
 from markets.services import deletion
 from markets.services.asset_types import register_asset_type, register_asset_types
 from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
-from markets.services.bulk_stage import STAGE, Entity, Extension, Stage, by_name
+from markets.services.bulk_stage import STAGE, Entity, Extension, StagedRows, by_name
 from markets.services.stored import insert_or_lock, locked
 from markets.services.type_changes import refuse_type_change, staged_type_changes
 from markets.services.values import (
@@ -276,7 +276,7 @@ def _flat(row: Mapping[Any, Any]) -> Mapping[Any, Any]:
     return flat | details
 
 
-def _figis_taken(stage: Stage) -> Iterator[tuple[int, str, str]]:
+def _figis_taken(stage: StagedRows) -> Iterator[tuple[int, str, str]]:
     """Rows whose FIGI belongs to another asset, stored or in an earlier row."""
     if not stage.has("figi"):
         return
@@ -293,7 +293,7 @@ def _figis_taken(stage: Stage) -> Iterator[tuple[int, str, str]]:
         yield position, "figi", _figi_taken(figi, owner)
 
 
-def _register_staged_types(stage: Stage) -> None:
+def _register_staged_types(stage: StagedRows) -> None:
     if stage.has("asset_type"):
         found = stage.rows(sql.SQL("SELECT DISTINCT asset_type FROM {} WHERE asset_type IS NOT NULL").format(STAGE))
         register_asset_types(key for (key,) in found)

@@ -7,12 +7,15 @@ from markets.constants import ASSET_TYPE_BOND_DEFINITION
 from markets.exceptions import InvalidInput
 from markets.models import Asset, Bond, Issuer
 from markets.models.details import BondStatus
+from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
+from markets.services.bulk_terms import terms_entity
 from markets.services.details import find_references, save_details, update_details
 from markets.services.registry_rows import refuse_unknown
 from markets.services.term_values import clean_choice
 from markets.services.values import Upserted, clean_date, given
 
 TARGETS = {"issuer_uid": Issuer, "currency_asset_uid": Asset}
+CURRENCIES = ("currency_asset_uid",)
 FIELDS = (*TARGETS, "issue_date", "maturity_date", "status")
 REQUIRED = ("issuer", "currency_asset", "issue_date", "status")
 
@@ -35,6 +38,11 @@ def upsert_bond(*, unique_identifier: str, **terms: Any) -> Upserted[Bond]:
 def update_bond(row: Bond, **terms: Any) -> Bond:
     """Change the terms that are given; `maturity_date=None` makes the bond perpetual."""
     return update_details(row, _cleaned(terms), check=_check)
+
+
+def bulk_upsert_bonds(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
+    """Many bonds at once, by `unique_identifier`, with the rules of `upsert_bond`; see `markets.services.bulk`."""
+    return bulk_upsert(BONDS, rows, on_error=on_error)
 
 
 def _save(identifier: str, terms: dict[str, Any], *, must_be_new: bool = False) -> Upserted[Bond]:
@@ -60,14 +68,31 @@ def _check(asset: Asset, terms: Mapping[str, Any]) -> None:
 def _cleaned(terms: dict[str, Any]) -> dict[str, Any]:
     values = given(**terms)
     refuse_unknown(values, FIELDS, subject="A bond")
-    cleaned: dict[str, Any] = {}
-    if "issue_date" in values:
-        cleaned["issue_date"] = clean_date(values["issue_date"], field="issue_date")
-    if "maturity_date" in values:
-        matures = values["maturity_date"]
-        cleaned["maturity_date"] = None if matures is None else clean_date(matures, field="maturity_date")
-    if "status" in values:
-        cleaned["status"] = clean_choice(values["status"], BondStatus.values, field="status")
-    named = {name: values[name] for name in TARGETS if name in values}
-    found = find_references(named, TARGETS, currencies=("currency_asset_uid",))
+    named = {name: values.pop(name) for name in TARGETS if name in values}
+    cleaned = _clean_values(values)
+    found = find_references(named, TARGETS, currencies=CURRENCIES)
     return cleaned | {name.removesuffix("_uid"): row for name, row in found.items()}
+
+
+def _clean_values(values: dict[str, Any]) -> dict[str, Any]:
+    cleaned: dict[str, Any] = {}
+    for name, value in values.items():
+        if name == "status":
+            cleaned[name] = clean_choice(value, BondStatus.values, field=name)
+        elif name == "maturity_date" and value is None:
+            cleaned[name] = None
+        else:
+            cleaned[name] = clean_date(value, field=name)
+    return cleaned
+
+
+BONDS = terms_entity(
+    Bond,
+    ASSET_TYPE_BOND_DEFINITION,
+    fields=FIELDS,
+    clean=_clean_values,
+    targets=TARGETS,
+    currencies=CURRENCIES,
+    required=REQUIRED,
+    check=_check,
+)

@@ -19,7 +19,7 @@ from markets.engine.text import storable_text
 from markets.exceptions import Conflict, InvalidInput, RejectedRows, Rejection
 from markets.models.base import new_uid
 from markets.services.bulk_clean import Chunk, clean_columns, clean_keys
-from markets.services.bulk_stage import Entity, Stage
+from markets.services.bulk_stage import MEANWHILE, Entity
 from markets.services.values import UNSET, as_uid, cannot_be_changed, listed
 
 OnError: TypeAlias = Literal["refuse", "skip"]
@@ -124,7 +124,7 @@ class _Chunk(Chunk):
 class _Call:
     def __init__(self, entity: Entity) -> None:
         self.entity = entity
-        self.stage = Stage(entity)
+        self.stage = entity.stage()
         self.outcome = BulkOutcome()
         self.rejected: set[int] = set()
         self.seen: dict[str, int] = {}
@@ -157,9 +157,8 @@ class _Call:
         for name in self.entity.required:
             for row in self.stage.missing(name):
                 self.reject(row, name, f"{name} is missing. A new {self.entity.noun} needs it.")
-        for check in self.entity.checks:
-            for row, name, reason in check(self.stage):
-                self.reject(row, name, reason)
+        for row, name, reason in self.stage.faults():
+            self.reject(row, name, reason)
         positions = list(self.read_only)
         for start in range(0, len(positions), ROWS_IN_CHUNK):
             self._check_read_only(positions[start : start + ROWS_IN_CHUNK])
@@ -301,4 +300,4 @@ def _of_database(error: Error) -> Exception:
     state = getattr(error.__cause__, "sqlstate", None)
     if state not in _TRY_AGAIN:
         return error
-    return Conflict("Another caller wrote one of these rows meanwhile. Nothing was written; repeat the call.")
+    return Conflict(MEANWHILE)

@@ -4,7 +4,7 @@ Two callers cannot deadlock on the rows of one entity: each takes its locks in o
 """
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,10 +14,12 @@ from django.db.models.expressions import Combinable
 from psycopg import sql
 
 Clean = Callable[[object], Any]
+Fault = tuple[int, str, str]  # position of the row, field, reason
 NAME = "bulk_stage"
 STAGE = sql.Identifier(NAME)
 STAGED = sql.SQL("s")
 NEITHER = sql.SQL("FALSE")
+MEANWHILE = "Another caller wrote one of these rows meanwhile. Nothing was written; repeat the call."
 _OWN = ("id", "uid", "created_at", "updated_at")
 
 
@@ -49,13 +51,17 @@ class Entity:
     required: tuple[str, ...] = ()
     extension: Extension | None = None
     unpack: Callable[[Mapping[Any, Any]], Mapping[Any, Any]] | None = None
-    checks: tuple[Callable[["Stage"], Iterable[tuple[int, str, str]]], ...] = ()
-    after: Callable[["Stage"], None] | None = None
+    checks: tuple[Callable[["StagedRows"], Iterable[Fault]], ...] = ()
+    after: Callable[["StagedRows"], None] | None = None
 
     @property
     def cleaners(self) -> dict[str, Clean]:
         """Every field that a row may change."""
         return {**self.clean, **(self.extension.clean if self.extension else {})}
+
+    def stage(self) -> "StagedRows":
+        """Where the rows of one call are staged."""
+        return Stage(self)
 
 
 def by_name(clean: Callable[..., Mapping[str, Any]], names: Iterable[str]) -> dict[str, Clean]:
@@ -67,7 +73,13 @@ def by_name(clean: Callable[..., Mapping[str, Any]], names: Iterable[str]) -> di
     return {name: partial(cleaned, name=name) for name in names}
 
 
-class Stage:
+def column_of(model: type[models.Model], name: str) -> sql.Identifier:
+    column = getattr(model._meta.get_field(name), "column", None)
+    assert column is not None, name
+    return sql.Identifier(column)
+
+
+class StagedRows:
     """The staged rows `s`: position in the input, key, values, and which fields were given (a bit each)."""
 
     def __init__(self, entity: Entity) -> None:
@@ -76,29 +88,23 @@ class Stage:
         self.bits = {name: 1 << place for place, name in enumerate(self.fields)}
         self.ever = 0
         self.always = -1
-        self.base = sql.Identifier(entity.model._meta.db_table)
-        self.key = self._column(entity.model, entity.key)
-        self._json = [
-            place
-            for place, name in enumerate(self.fields)
-            if isinstance(self._model_of(name)._meta.get_field(name), models.JSONField)
-        ]
 
     def create(self) -> None:
         """Make the table, empty; types and collations are those of the tables that it will be merged into."""
-        columns = [sql.SQL("0 AS position, 0::bigint AS given, t.uid, t.{0} AS {1}").format(self.key, self._key)]
-        for name in self.fields:
-            alias = sql.SQL("t" if name in self.entity.clean else "x")
-            column = self._column(self._model_of(name), name)
-            columns.append(sql.SQL("{}.{} AS {}").format(alias, column, sql.Identifier(name)))
-        tables = [sql.SQL("{} AS t").format(self.base)]
-        if self.entity.extension is not None:
-            tables.append(sql.SQL("{} AS x").format(self._extension_table))
-        self.execute(
-            sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
-                STAGE, sql.SQL(", ").join(columns), sql.SQL(", ").join(tables)
-            )
-        )
+        raise NotImplementedError
+
+    def missing(self, name: str) -> list[int]:
+        """Positions of the rows that are new and lack this field."""
+        raise NotImplementedError
+
+    def merge(self, now: dt.datetime) -> list[tuple[int, bool]]:
+        """Write what is new or differs; (position, whether it was made) of each row written."""
+        raise NotImplementedError
+
+    def faults(self) -> Iterator[Fault]:
+        """Of the rows that cannot be merged, as only the stored rows can tell."""
+        for check in self.entity.checks:
+            yield from check(self)
 
     def copy(self, rows: Iterable[Sequence[Any]], *, ever: int, always: int) -> None:
         """COPY rows (position, given, uid, key, values …); `ever` and `always` are the bits given by some, by all."""
@@ -126,15 +132,6 @@ class Stage:
     def drop(self) -> None:
         self.execute(sql.SQL("DROP TABLE {}").format(STAGE))
 
-    def missing(self, name: str) -> list[int]:
-        """Positions of the rows that are new and lack this field."""
-        found = self.rows(
-            sql.SQL(
-                "SELECT s.position FROM {} AS s LEFT JOIN {} AS e ON e.{} = s.{} WHERE e.id IS NULL AND NOT {}"
-            ).format(STAGE, self.base, self.key, self._key, self.given(name))
-        )
-        return [position for (position,) in found]
-
     def has(self, *names: str) -> bool:
         """Whether some row gives one of these fields."""
         return any(self.ever & self.bits[name] for name in names)
@@ -146,8 +143,60 @@ class Stage:
             return sql.SQL("TRUE" if self.ever & bit else "FALSE")
         return sql.SQL("({}.given & {}) <> 0").format(row, sql.Literal(bit))
 
+    def rows(self, statement: sql.Composable, parameters: Sequence[Any] = ()) -> list[tuple]:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters or None)
+            return cursor.fetchall()
+
+    def execute(self, statement: sql.Composable, parameters: Sequence[Any] = ()) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(statement, parameters or None)
+
+    def _create(self, columns: Iterable[sql.Composable], tables: Iterable[sql.Composable]) -> None:
+        self.execute(
+            sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
+                STAGE, sql.SQL(", ").join(columns), sql.SQL(", ").join(tables)
+            )
+        )
+
+    @property
+    def _key(self) -> sql.Identifier:
+        return sql.Identifier(self.entity.key)
+
+    @property
+    def _is_mixed(self) -> bool:
+        """Whether some rows give a field that others omit."""
+        return any(self.ever & self.bits[name] and not self.always & self.bits[name] for name in self.entity.clean)
+
+
+class Stage(StagedRows):
+    """Rows of one table, and of its extension."""
+
+    def __init__(self, entity: Entity) -> None:
+        super().__init__(entity)
+        self.base = sql.Identifier(entity.model._meta.db_table)
+        self.key = column_of(entity.model, entity.key)
+
+    def create(self) -> None:
+        columns = [sql.SQL("0 AS position, 0::bigint AS given, t.uid, t.{0} AS {1}").format(self.key, self._key)]
+        for name in self.fields:
+            alias = sql.SQL("t" if name in self.entity.clean else "x")
+            column = column_of(self._model_of(name), name)
+            columns.append(sql.SQL("{}.{} AS {}").format(alias, column, sql.Identifier(name)))
+        tables = [sql.SQL("{} AS t").format(self.base)]
+        if self.entity.extension is not None:
+            tables.append(sql.SQL("{} AS x").format(self._extension_table))
+        self._create(columns, tables)
+
+    def missing(self, name: str) -> list[int]:
+        found = self.rows(
+            sql.SQL(
+                "SELECT s.position FROM {} AS s LEFT JOIN {} AS e ON e.{} = s.{} WHERE e.id IS NULL AND NOT {}"
+            ).format(STAGE, self.base, self.key, self._key, self.given(name))
+        )
+        return [position for (position,) in found]
+
     def merge(self, now: dt.datetime) -> list[tuple[int, bool]]:
-        """Write what is new or differs; (position, whether it was made) of each row written."""
         written = self.rows(self.merge_statement(now))
         if self._extends:
             self.execute(self._extension_statement(now))
@@ -163,8 +212,8 @@ class Stage:
             if field.name not in (*_OWN, entity.key, *names) and not field.generated
         ]
         columns = [
-            *(sql.Identifier("uid"), self.key, *(self._column(entity.model, name) for name in names)),
-            *(self._column(entity.model, field.name) for field in other),
+            *(sql.Identifier("uid"), self.key, *(column_of(entity.model, name) for name in names)),
+            *(column_of(entity.model, field.name) for field in other),
             *(sql.Identifier("created_at"), sql.Identifier("updated_at")),
         ]
         values = [
@@ -189,20 +238,7 @@ class Stage:
             action=self._action(names),
         )
 
-    def rows(self, statement: sql.Composable, parameters: Sequence[Any] = ()) -> list[tuple]:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, parameters or None)
-            return cursor.fetchall()
-
-    def execute(self, statement: sql.Composable, parameters: Sequence[Any] = ()) -> None:
-        with connection.cursor() as cursor:
-            cursor.execute(statement, parameters or None)
-
     # --- the parts of the statements ---------------------------------------------------------------------------------
-    @property
-    def _key(self) -> sql.Identifier:
-        return sql.Identifier(self.entity.key)
-
     @property
     def _extension_table(self) -> sql.Identifier:
         assert self.entity.extension is not None
@@ -218,16 +254,10 @@ class Stage:
         assert self.entity.extension is not None
         return self.entity.extension.model
 
-    @staticmethod
-    def _column(model: type[models.Model], name: str) -> sql.Identifier:
-        column = getattr(model._meta.get_field(name), "column", None)
-        assert column is not None, name
-        return sql.Identifier(column)
-
     def _new_value(self, name: str) -> sql.Composable:
         staged = sql.SQL("s.{}").format(sql.Identifier(name))
         if name in self.entity.required:  # PostgreSQL wants the row that it proposes to be whole
-            return sql.SQL("coalesce({}, e.{})").format(staged, self._column(self.entity.model, name))
+            return sql.SQL("coalesce({}, e.{})").format(staged, column_of(self.entity.model, name))
         return staged
 
     def _joins(self) -> sql.Composable:
@@ -235,7 +265,7 @@ class Stage:
         if not self._extends:
             return base
         assert self.entity.extension is not None
-        link = self._column(self.entity.extension.model, self.entity.extension.link)
+        link = column_of(self.entity.extension.model, self.entity.extension.link)
         return sql.SQL("{} LEFT JOIN {} AS x ON x.{} = e.id").format(base, self._extension_table, link)
 
     def _changed(self, names: Iterable[str], stored: str) -> sql.Composable:
@@ -243,7 +273,7 @@ class Stage:
             sql.SQL("({} AND {}.{} IS DISTINCT FROM s.{})").format(
                 self.given(name),
                 sql.Identifier(stored),
-                self._column(self._model_of(name), name),
+                column_of(self._model_of(name), name),
                 sql.Identifier(name),
             )
             for name in names
@@ -260,7 +290,7 @@ class Stage:
         given = [name for name in extension.clean if self.has(name)]
         values = sql.SQL(" OR ").join(sql.SQL("s.{} IS NOT NULL").format(sql.Identifier(name)) for name in given)
         return sql.SQL("CASE WHEN x.{} IS NULL THEN {} ELSE {} END").format(
-            self._column(extension.model, extension.link), values, self._changed(given, "x")
+            column_of(extension.model, extension.link), values, self._changed(given, "x")
         )
 
     def _action(self, names: Iterable[str]) -> sql.Composable:
@@ -269,7 +299,7 @@ class Stage:
             return sql.SQL("DO NOTHING")
         settings, differs = [], []
         for name in written:
-            column = self._column(self.entity.model, name)
+            column = column_of(self.entity.model, name)
             if self.always & self.bits[name]:
                 settings.append(sql.SQL("{0} = EXCLUDED.{0}").format(column))
                 differs.append(sql.SQL("t.{0} IS DISTINCT FROM EXCLUDED.{0}").format(column))
@@ -289,8 +319,8 @@ class Stage:
         assert self.entity.extension is not None
         extension = self.entity.extension
         names = [name for name in extension.clean if self.has(name)]
-        link = self._column(extension.model, extension.link)
-        columns = [self._column(extension.model, name) for name in names]
+        link = column_of(extension.model, extension.link)
+        columns = [column_of(extension.model, name) for name in names]
         values = [
             sql.SQL("CASE WHEN {} THEN s.{} ELSE x.{} END").format(self.given(name), sql.Identifier(name), column)
             for name, column in zip(names, columns, strict=True)

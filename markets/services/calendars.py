@@ -12,7 +12,7 @@ from psycopg import sql
 from markets.exceptions import Conflict, InvalidInput, NotFound
 from markets.models import Calendar, CalendarDate, CalendarEvent, CalendarSession
 from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
-from markets.services.bulk_stage import STAGE, Entity, Stage, by_name
+from markets.services.bulk_stage import STAGE, Entity, StagedRows, by_name
 from markets.services.calendar_dates import write_market_dates
 from markets.services.calendar_rows import check_in_horizon
 from markets.services.calendar_rows import touch as _touch
@@ -361,7 +361,7 @@ def bulk_upsert_calendars(rows: Rows, *, on_error: OnError = "refuse") -> BulkOu
     return bulk_upsert(CALENDARS, rows, on_error=on_error)
 
 
-def _bad_horizons(stage: Stage) -> Iterator[tuple[int, str, str]]:
+def _bad_horizons(stage: StagedRows) -> Iterator[tuple[int, str, str]]:
     """Rows whose horizon, given or stored, ends before it begins or leaves a stored session, event or date outside.
 
     The stored calendars are locked, in the order of their keys, so that no session is added meanwhile.

@@ -1,5 +1,6 @@
 """Assets with terms: the asset and its row of terms are written in one transaction, after every reference was found."""
 
+import uuid
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
@@ -7,7 +8,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from markets.constants import AssetTypeDefinition
-from markets.exceptions import Conflict, InvalidReferences, MissingReferences, NotFound
+from markets.exceptions import Conflict, InvalidInput, InvalidReferences, MissingReferences, NotFound
 from markets.models import Asset
 from markets.models.details import CURRENCY_TYPES, AssetDetails
 from markets.services.asset_types import ensure_asset_type
@@ -40,20 +41,40 @@ def find_references(
         model = targets[field]
         row = rows.get((model, uids[field]))
         if uids[field] is None:
-            faults[field] = f"{field}={str(value)[:60]!r} is no uid."
+            faults[field] = _no_uid(field, value)
         elif row is None:
-            missing[field] = f"{field}={value}: there is no {model._meta.verbose_name} with this uid. Create it first."
+            missing[field] = no_such_row(field, value, model)
         elif field in currencies and row.asset_type not in CURRENCY_TYPES:
-            faults[field] = (
-                f"{field} names {row}, whose type is {row.asset_type or 'not set'}; a currency's is "
-                f"{' or '.join(CURRENCY_TYPES)}."
-            )
+            faults[field] = no_currency(field, row)
         found[field] = row
     if missing:
         raise MissingReferences(missing | faults)
     if faults:
         raise InvalidReferences(faults)
     return found
+
+
+def clean_reference(value: object, *, field: str) -> uuid.UUID:
+    """The uid that a field holds; whether it names something is another question."""
+    uid = as_uid(value)
+    if uid is None:
+        raise InvalidInput(_no_uid(field, value), field=field)
+    return uid
+
+
+def no_such_row(field: str, uid: object, model: Any) -> str:
+    return f"{field}={uid}: there is no {model._meta.verbose_name} with this uid. Create it first."
+
+
+def no_currency(field: str, row: Asset) -> str:
+    return (
+        f"{field} names {row}, whose type is {row.asset_type or 'not set'}; a currency's is "
+        f"{' or '.join(CURRENCY_TYPES)}."
+    )
+
+
+def _no_uid(field: str, value: object) -> str:
+    return f"{field}={str(value)[:60]!r} is no uid."
 
 
 @transaction.atomic

@@ -7,6 +7,8 @@ from markets.constants import ASSET_TYPE_FUTURE_DEFINITION
 from markets.exceptions import InvalidInput
 from markets.models import Asset, Future, Index
 from markets.models.details import FutureKind, SettlementMethod, SettlementModel
+from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
+from markets.services.bulk_terms import terms_entity
 from markets.services.details import find_references, save_details, update_details
 from markets.services.registry_rows import refuse_unknown
 from markets.services.term_values import clean_choice, clean_moment, clean_size, clean_unit
@@ -48,6 +50,11 @@ def update_future(row: Future, **terms: Any) -> Future:
     return update_details(row, _cleaned(terms), check=_check)
 
 
+def bulk_upsert_futures(rows: Rows, *, on_error: OnError = "refuse") -> BulkOutcome:
+    """Many futures at once, by `unique_identifier`, with the rules of `upsert_future`; see `markets.services.bulk`."""
+    return bulk_upsert(FUTURES, rows, on_error=on_error)
+
+
 def _save(identifier: str, terms: dict[str, Any], *, must_be_new: bool = False) -> Upserted[Future]:
     return save_details(
         Future,
@@ -82,6 +89,13 @@ def _check(asset: Asset, terms: Mapping[str, Any]) -> None:
 def _cleaned(terms: dict[str, Any]) -> dict[str, Any]:
     values = given(**terms)
     refuse_unknown(values, FIELDS, subject="A future")
+    named = {name: values.pop(name) for name in TARGETS if name in values}
+    cleaned = _clean_values(values)
+    found = find_references(named, TARGETS)
+    return cleaned | {name.removesuffix("_uid"): row for name, row in found.items()}
+
+
+def _clean_values(values: dict[str, Any]) -> dict[str, Any]:
     cleaned: dict[str, Any] = {}
     for name, value in values.items():
         if name in CHOICES:
@@ -94,6 +108,15 @@ def _cleaned(terms: dict[str, Any]) -> dict[str, Any]:
             cleaned[name] = None if value is None else clean_moment(value, field=name)
         elif name == "metadata":
             cleaned[name] = clean_object(value, field=name)
-    named = {name: values[name] for name in TARGETS if name in values}
-    found = find_references(named, TARGETS)
-    return cleaned | {name.removesuffix("_uid"): row for name, row in found.items()}
+    return cleaned
+
+
+FUTURES = terms_entity(
+    Future,
+    ASSET_TYPE_FUTURE_DEFINITION,
+    fields=FIELDS,
+    clean=_clean_values,
+    targets=TARGETS,
+    required=REQUIRED,
+    check=_check,
+)

@@ -9,7 +9,7 @@ from markets.exceptions import Conflict
 from markets.models import Index
 from markets.models.indices import CalculationMethod, ValueFormat
 from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
-from markets.services.bulk_stage import STAGE, Entity, Stage, by_name
+from markets.services.bulk_stage import STAGE, Entity, StagedRows, by_name
 from markets.services.index_types import register_index_type, register_index_types, required_key
 from markets.services.registry_rows import change, insert_once, refuse_unknown, require
 from markets.services.term_values import clean_choice
@@ -105,7 +105,7 @@ def _cleaned(fields: dict[str, Any]) -> dict[str, Any]:
     return cleaned
 
 
-def _register_staged_types(stage: Stage) -> None:
+def _register_staged_types(stage: StagedRows) -> None:
     if stage.has("index_type"):
         found = stage.rows(sql.SQL("SELECT DISTINCT index_type FROM {} WHERE index_type IS NOT NULL").format(STAGE))
         register_index_types(key for (key,) in found)

@@ -14,7 +14,7 @@ from markets.exceptions import Conflict
 from markets.models import Asset, Bond, CurrencySpot, Future
 from markets.models.details import CURRENCY_TYPES, AssetDetails
 from markets.services.asset_types import register_asset_type
-from markets.services.bulk_stage import STAGE, Stage
+from markets.services.bulk_stage import STAGE, Fault, StagedRows
 from markets.services.values import normalise_type_key
 
 DETAILS_BY_TYPE: dict[str, type[AssetDetails]] = {
@@ -60,14 +60,22 @@ def change_asset_types(assets: Collection[int], *, asset_type: str | None) -> Ty
     return outcome
 
 
-def staged_type_changes(stage: Stage) -> Iterator[tuple[int, str, str]]:
-    """The same for the rows of a bulk call: (position, field, reason) of those that cannot become their type."""
-    if not stage.has("asset_type"):
-        return
+def staged_type_changes(stage: StagedRows) -> Iterator[Fault]:
+    """The same for the rows of a bulk call: those that cannot become their `asset_type`."""
+    if stage.has("asset_type"):
+        yield from _staged(stage, sql.SQL("s.asset_type"), stage.given("asset_type"), field="asset_type")
+
+
+def staged_assets_of_type(stage: StagedRows, asset_type: str) -> Iterator[Fault]:
+    """The same for the rows of a bulk call that all become one type."""
+    yield from _staged(stage, sql.Literal(asset_type), sql.SQL("TRUE"), field="unique_identifier")
+
+
+def _staged(stage: StagedRows, wanted: sql.Composable, given: sql.Composable, *, field: str) -> Iterator[Fault]:
     changing = sql.SQL(
-        "SELECT s.position, s.asset_type, e.id, e.unique_identifier, e.asset_type FROM {} AS s JOIN {} AS e "
-        "ON e.unique_identifier = s.unique_identifier AND {} AND e.asset_type IS DISTINCT FROM s.asset_type"
-    ).format(STAGE, sql.Identifier(Asset._meta.db_table), stage.given("asset_type"))
+        "SELECT s.position, {wanted}, e.id, e.unique_identifier, e.asset_type FROM {stage} AS s JOIN {assets} AS e "
+        "ON e.unique_identifier = s.unique_identifier AND {given} AND e.asset_type IS DISTINCT FROM {wanted}"
+    ).format(wanted=wanted, stage=STAGE, assets=sql.Identifier(Asset._meta.db_table), given=given)
     positions: dict[int, int] = {}
     by_type: dict[str | None, list[Stored]] = defaultdict(list)
     for position, asset_type, *stored in stage.rows(changing):
@@ -75,7 +83,7 @@ def staged_type_changes(stage: Stage) -> Iterator[tuple[int, str, str]]:
         by_type[asset_type].append((stored[0], stored[1], stored[2]))
     for asset_type, rows in by_type.items():
         for pk, reason in _refusals(rows, asset_type).items():
-            yield positions[pk], "asset_type", reason
+            yield positions[pk], field, reason
 
 
 def _stored(assets: Collection[int], *, lock: bool = False) -> list[Stored]:
@@ -105,7 +113,7 @@ def _refusals(rows: Collection[Stored], asset_type: str | None) -> dict[int, str
     currencies = {pk for pk, _, stored_type in rows if stored_type in CURRENCY_TYPES}
     if currencies and asset_type not in CURRENCY_TYPES:
         for pk, noun, user in _users(currencies):
-            refusals.setdefault(pk, _is_currency(names[pk], noun, user))
+            refusals.setdefault(pk, currency_refusal(names[pk], noun, user))
     return refusals
 
 
@@ -130,7 +138,7 @@ def _has_terms(asset: str, noun: str, asset_type: str | None) -> str:
     )
 
 
-def _is_currency(asset: str, noun: str, user: str) -> str:
+def currency_refusal(asset: str, noun: str, user: str) -> str:
     return (
         f"{asset} is the currency of the {noun} {user}, so it stays one of {', '.join(CURRENCY_TYPES)}. Give {user} "
         "another currency first."

@@ -39,7 +39,12 @@ class Future(DetailsRow):
     __model__ = FutureModel
     __required_tables__ = ("AssetType", "Asset", "IndexType", "Index", "FutureAssetDetails")
     __writable__ = FutureFields
-    __services__ = Services(create=futures.create_future, upsert=futures.upsert_future, update=futures.update_future)
+    __services__ = Services(
+        create=futures.create_future,
+        upsert=futures.upsert_future,
+        update=futures.update_future,
+        bulk_upsert=futures.bulk_upsert_futures,
+    )
 
     kind: str
     underlying_index_uid: uuid.UUID

@@ -28,6 +28,7 @@ class CurrencySpot(DetailsRow):
         create=currency_spots.create_currency_spot,
         upsert=currency_spots.upsert_currency_spot,
         update=currency_spots.update_currency_spot,
+        bulk_upsert=currency_spots.bulk_upsert_currency_spots,
     )
 
     base_currency_uid: uuid.UUID
@@ -64,7 +65,12 @@ class Bond(DetailsRow):
     __model__ = BondModel
     __required_tables__ = ("AssetType", "Asset", "Issuer", "BondAssetDetails")
     __writable__ = BondFields
-    __services__ = Services(create=bonds.create_bond, upsert=bonds.upsert_bond, update=bonds.update_bond)
+    __services__ = Services(
+        create=bonds.create_bond,
+        upsert=bonds.upsert_bond,
+        update=bonds.update_bond,
+        bulk_upsert=bonds.bulk_upsert_bonds,
+    )
 
     issuer_uid: uuid.UUID
     currency_asset_uid: uuid.UUID

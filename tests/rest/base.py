@@ -483,7 +483,18 @@ def _bulk(path: str, model: str, row: dict[str, Any]) -> Route:
     return Route("put", path, (f"{app}.add_{label}", f"{app}.change_{label}"), 200, [row], effect={f"{app}_{label}": 1})
 
 
+def _bulk_terms(path: str, model: str, row: dict[str, Any]) -> Route:
+    """Making terms makes the assets too."""
+    assets = ("markets.add_asset", "markets.change_asset")
+    route = _bulk(path, f"markets.{model}", {**row, "unique_identifier": "BULK"})
+    effect = {f"markets_{model}": 1, "markets_asset": 1, "markets_assettype": 1}
+    return dataclasses.replace(route, needs=(*route.needs, *assets), effect=effect)
+
+
 ROUTES += [
+    _bulk_terms("bond/", "bond", BOND),
+    _bulk_terms("future/", "future", FUTURE),
+    _bulk_terms("currency-spot/", "currencyspot", {"base_currency_uid": "{base}", "quote_currency_uid": "{quote}"}),
     _bulk("asset-category/", "markets.assetcategory", {"unique_identifier": "bulk", "display_name": "Bulk"}),
     _bulk("calendar/", "markets.calendar", {**CALENDAR, "unique_identifier": "bulk"}),
     _bulk("issuer/", "markets.issuer", {"unique_identifier": "bulk", "display_name": "Bulk"}),

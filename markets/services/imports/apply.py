@@ -61,8 +61,7 @@ def _apply(run: ImportRun, progress: JobProgress) -> dict[str, int]:
         refused: dict[int, str] = {
             row: f"{listed(names)} changed since the preview." for row, names in stage.differing(run, STORED)
         }
-        for check in kind.entity.checks:
-            refused |= {row: reason for row, _, reason in check(stage)}
+        refused |= {row: reason for row, _, reason in stage.faults()}
         marks.refuse(run, refused)
         stage.remove(refused)
         new = set(stage.positions(run, sql.SQL("e.id IS NULL")))

@@ -136,9 +136,8 @@ class _Preview:
             for row in self.stage.missing(name)
         }
         refused: dict[int, list[dict[str, Any]]] = {}
-        for check in self.entity.checks:
-            for row, name, reason in check(self.stage):
-                refused.setdefault(row, []).append(_fault(name, reason))
+        for row, name, reason in self.stage.faults():
+            refused.setdefault(row, []).append(_fault(name, reason))
         for outcome, faults in ((ImportOutcome.ERROR, missing), (ImportOutcome.CONFLICT, refused)):
             self._write_staged(outcome, faults)
         self.stage.remove([*missing, *refused])

@@ -7,7 +7,7 @@ from django.db import models
 from psycopg import sql
 
 from markets.models import ImportRow, ImportRun
-from markets.services.bulk_stage import STAGE, Stage
+from markets.services.bulk_stage import STAGE, Stage, column_of
 
 ROWS = sql.Identifier(ImportRow._meta.db_table)
 Side = Literal[0, 1]  # of an entry of `changes`: what was stored, what the file says
@@ -91,7 +91,7 @@ class ImportStage(Stage):
             sql.SQL("WHEN {} THEN {}").format(sql.Literal(name), sql.Literal(bit)) for name, bit in self.bits.items()
         )
         kept = sql.SQL(", ").join(
-            sql.SQL("{}, e.{}").format(sql.Literal(name), self._column(self.entity.model, name))
+            sql.SQL("{}, e.{}").format(sql.Literal(name), column_of(self.entity.model, name))
             for name in self.entity.clean
         )
         self.execute(
@@ -151,7 +151,7 @@ class ImportStage(Stage):
             STAGE, self.base, self.key, self._key
         )
         if self.entity.extension is not None:
-            link = self._column(self.entity.extension.model, self.entity.extension.link)
+            link = column_of(self.entity.extension.model, self.entity.extension.link)
             self.execute(sql.SQL("DELETE FROM {} WHERE {} IN ({})").format(self._extension_table, link, ids))
         deleted = self.rows(sql.SQL("DELETE FROM {} WHERE id IN ({}) RETURNING id").format(self.base, ids))
         return len(deleted)
@@ -162,7 +162,7 @@ class ImportStage(Stage):
             return
         extension = self.entity.extension
         columns = [
-            self._column(extension.model, field.name)
+            column_of(extension.model, field.name)
             for field in extension.model._meta.concrete_fields
             if field.name not in (extension.link, "updated_at")
         ]
@@ -179,7 +179,7 @@ class ImportStage(Stage):
                 run=sql.Literal(run.pk),
                 key=self.key,
                 staged=self._key,
-                link=self._column(extension.model, extension.link),
+                link=column_of(extension.model, extension.link),
                 empty=empty,
             )
         )
@@ -223,19 +223,19 @@ class ImportStage(Stage):
     # --- parts -------------------------------------------------------------------------------------------------------
     def _stored(self, name: str) -> sql.Composable:
         alias = "e" if name in self.entity.clean else "x"
-        return sql.SQL("{}.{}").format(sql.Identifier(alias), self._column(self._model_of(name), name))
+        return sql.SQL("{}.{}").format(sql.Identifier(alias), column_of(self._model_of(name), name))
 
     def _all_joins(self) -> sql.Composable:
         base = sql.SQL("LEFT JOIN {} AS e ON e.{} = s.{}").format(self.base, self.key, self._key)
         if self.entity.extension is None:
             return base
-        link = self._column(self.entity.extension.model, self.entity.extension.link)
+        link = column_of(self.entity.extension.model, self.entity.extension.link)
         return sql.SQL("{} LEFT JOIN {} AS x ON x.{} = e.id").format(base, self._extension_table, link)
 
     def _has_extension_row(self) -> sql.Composable:
         if self.entity.extension is None:
             return sql.SQL("FALSE")
-        link = self._column(self.entity.extension.model, self.entity.extension.link)
+        link = column_of(self.entity.extension.model, self.entity.extension.link)
         return sql.SQL("x.{} IS NOT NULL").format(link)
 
 

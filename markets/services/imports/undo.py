@@ -59,8 +59,7 @@ def _restore(run: ImportRun, kind: ImportKind, rows: sql.Composable, kept: dict[
     here = dict.fromkeys(stage.positions(run, sql.SQL("e.id IS NULL")), f"The {kind.entity.noun} was deleted since.")
     here |= {row: f"{listed(names)} changed since." for row, names in stage.differing(run, IN_FILE)}
     stage.remove(here)
-    for check in kind.entity.checks:
-        here |= {row: reason for row, _, reason in check(stage)}
+    here |= {row: reason for row, _, reason in stage.faults()}
     stage.remove(here)
     restored = len(stage.merge(timezone.now()))
     stage.drop_empty_extensions(run)

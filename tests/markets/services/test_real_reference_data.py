@@ -87,20 +87,19 @@ def test_one_treasury_bond_for_each_cusip() -> None:
     for row in auctions:
         by_cusip[row["cusip"]].append(row)
 
-    outcomes = []
-    for cusip, sales in by_cusip.items():
-        for sale in sorted(sales, key=lambda row: row["issueDate"]):
-            first = min(row["originalIssueDate"] or row["issueDate"] for row in sales)
-            outcomes.append(
-                bonds.upsert_bond(
-                    unique_identifier=cusip,
-                    issuer_uid=treasury.uid,
-                    currency_asset_uid=dollar.uid,
-                    issue_date=first[:10],
-                    maturity_date=sale["maturityDate"][:10],
-                    status="MATURED" if sale["maturityDate"] < "2016" else "ACTIVE",
-                ).created
-            )
+    rows = [
+        {
+            "unique_identifier": cusip,
+            "issuer_uid": treasury.uid,
+            "currency_asset_uid": dollar.uid,
+            "issue_date": min(row["originalIssueDate"] or row["issueDate"] for row in sales)[:10],
+            "maturity_date": sale["maturityDate"][:10],
+            "status": "MATURED" if sale["maturityDate"] < "2016" else "ACTIVE",
+        }
+        for cusip, sales in by_cusip.items()
+        for sale in sorted(sales, key=lambda row: row["issueDate"])
+    ]
+    outcomes = [bonds.upsert_bond(**row).created for row in rows]
 
     assert len(auctions) == len(outcomes) == 537
     assert sum(outcomes) == len(by_cusip) == Bond.objects.count()
@@ -115,3 +114,18 @@ def test_one_treasury_bond_for_each_cusip() -> None:
     assert Asset.objects.count() == len(by_cusip) + 1
     assert Issuer.objects.get().bonds.count() == len(by_cusip)
     assert all(matures > issued for issued, matures in stored.values())
+
+    one_by_one = _bonds()
+    last_sales = list({row["unique_identifier"]: row for row in rows}.values())
+    assert bonds.bulk_upsert_bonds(last_sales).unchanged == len(by_cusip)
+    assert _bonds() == one_by_one
+    Asset.objects.filter(asset_type="bond").delete()
+    assert bonds.bulk_upsert_bonds(last_sales).created == len(by_cusip)
+    assert _bonds() == one_by_one, "one bulk call writes what the loop wrote"
+    again = bonds.bulk_upsert_bonds(rows, on_error="skip")
+    assert (again.unchanged, again.rejected) == (len(by_cusip), len(auctions) - len(by_cusip))
+
+
+def _bonds() -> list[tuple]:
+    fields = ("unique_identifier", "asset_type", "issuer_uid", "currency_asset_uid")
+    return list(Bond.objects.values_list(*fields, "issue_date", "maturity_date", "status"))
