@@ -230,7 +230,7 @@ class AssetAdmin(AssetActions):
     def master(self, asset: Asset) -> str:
         return "custom" if asset.is_custom_by_organization else "public"
 
-    @display(description="last price (UTC)")
+    @display(description="last price at (UTC)")
     def last_price(self, asset: Asset) -> str:
         return utc(asset.last_price_time, zone=False)  # type: ignore[attr-defined]
 

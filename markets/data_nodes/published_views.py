@@ -2,7 +2,7 @@
 
 import logging
 
-from django.db import connection
+from django.db import DatabaseError, connection, transaction
 from psycopg import sql
 
 from markets.models import StorageNode
@@ -20,9 +20,9 @@ def publish_view(storage: StorageNode, *, previous_identifier: str | None) -> No
     if not storage.is_engine_table or not storage.columns:
         return
     mark = f"msm {storage.storage_hash}"
-    if previous_identifier and previous_identifier != storage.identifier and _owner(previous_identifier) == mark:
-        _execute(sql.SQL("DROP VIEW {}").format(sql.Identifier(previous_identifier)))
     name = storage.identifier
+    if previous_identifier and previous_identifier != name and _owner(previous_identifier) == mark:
+        _retire(previous_identifier, name)
     if not name:
         return
     if len(name.encode()) > LONGEST_NAME:
@@ -40,6 +40,19 @@ def publish_view(storage: StorageNode, *, previous_identifier: str | None) -> No
         )
     )
     _execute(sql.SQL("COMMENT ON VIEW {} IS {}").format(view, sql.Literal(mark)))
+
+
+def _retire(previous: str, name: str | None) -> None:
+    """Give the view its new name, which views that people built on it survive; without one, or a free one, drop it."""
+    old = sql.Identifier(previous)
+    if name and len(name.encode()) <= LONGEST_NAME and _owner(name) is None:
+        _execute(sql.SQL("ALTER VIEW {} RENAME TO {}").format(old, sql.Identifier(name)))
+        return
+    try:
+        with transaction.atomic():
+            _execute(sql.SQL("DROP VIEW {}").format(old))
+    except DatabaseError as error:
+        logger.warning("the view %s stays: %s", previous, str(error).strip().splitlines()[0])
 
 
 def _owner(name: str) -> str | None:

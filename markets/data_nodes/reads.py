@@ -138,7 +138,7 @@ def _identities(
 ) -> list[tuple[str, ...]]:
     """The stored identities that the filters keep, sorted: the dictionary that turns codes into text."""
     filters = {
-        name: _identifiers(values, name) for name, values in (dimension_filters or {}).items() if values is not None
+        name: identifiers(values, name) for name, values in (dimension_filters or {}).items() if values is not None
     }
     if windows is not None:
         last = contract.identity_columns[-1] if contract.identity_columns else None
@@ -146,7 +146,7 @@ def _identities(
             raise InvalidInput(f"{storage} is indexed by time alone: it takes no range map.")
         if last in filters:
             raise InvalidInput("Give either a list of identifiers or a range map, not both.")
-        filters[last] = _identifiers([key[-1] if isinstance(key, tuple) and key else key for key in windows], last)
+        filters[last] = identifiers([key[-1] if isinstance(key, tuple) and key else key for key in windows], last)
     statistics = UpdateStatistic.objects.filter(storage=storage)
     for name, values in filters.items():
         if name not in contract.identity_columns:
@@ -159,7 +159,7 @@ def _identities(
     return sorted(identities, key=lambda parts: [part.encode() for part in parts])
 
 
-def _identifiers(values: object, name: str) -> list[str]:
+def identifiers(values: object, name: str) -> list[str]:
     """Identifiers as text. One that PostgreSQL could not even hold names no row, like any unknown one."""
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise InvalidInput(f"{name} takes a list of identifiers, not {values!r}. Write [{values!r}].", field=name)

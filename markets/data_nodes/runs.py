@@ -19,7 +19,7 @@ from markets.data_nodes import quality, registration, staleness
 from markets.data_nodes.access import APIDataNode
 from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import aware, empty_frame
-from markets.data_nodes.statistics import UpdateStatistics, identifiers_of, load_statistics
+from markets.data_nodes.statistics import ASSET_DIMENSION, UpdateStatistics, identifiers_of, load_statistics
 from markets.data_nodes.tails import DeletedTail, DimensionFilters, delete_tail, rewound
 from markets.data_nodes.writes import Write
 from markets.engine.text import storable_text
@@ -232,13 +232,14 @@ def _steps(
         if recompute is not None:
             for member in (node, *node.companions()):
                 table = registration.ensure_storage(member)
-                delete_tail(table, recompute.since, _filters(member))
+                gone = delete_tail(table, recompute.since, _own_filters(member, node.update_statistics.asset_list))
+                _mark_readers(member, run.node_update, table, dict.fromkeys(gone.identities, recompute.since))
             staleness.clear(run.node_update, marked_at=recompute.marked_at)
         staleness.remember_scope(run.node_update, node.assets_read())
         for write in writes:
             write.execute()
             registration.record_metadata(write.node, write.storage, write.tokens, write.metadata)
-            staleness.mark_dependents(write.storage, write.changes, reason=f"{write.storage} has late or changed rows.")
+            _mark_readers(write.node, run.node_update, write.storage, write.changes)
         node.run_post_update_routines(error_on_last_update=False)
         head = writes[0]
         total = sum(write.written for write in writes)
@@ -259,7 +260,7 @@ def _steps(
 def delete_after_date(
     node: "DataNode", after_date: dt.datetime, dimension_filters: DimensionFilters | None
 ) -> DeletedTail:
-    """Delete the rows of a node and its companions at or after an instant; mark what reads them as stale."""
+    """Delete the rows of a node's table and its companions' at or after an instant; mark what reads them as stale."""
     since = aware(after_date, "after_date")
     if since is None:
         raise InvalidInput("after_date is missing. Name the first instant to delete.", field="after_date")
@@ -271,9 +272,22 @@ def delete_after_date(
             for companion in node.companions():
                 delete_tail(registration.ensure_storage(companion), since, _filters(companion, dimension_filters))
             deleted = delete_tail(update.storage, since, _filters(node, dimension_filters))
-            changes = dict.fromkeys(deleted.identities, since)
-            staleness.mark_dependents(update.storage, changes, reason=f"Rows of {update.storage} were deleted.")
+            _mark_readers(node, update, update.storage, dict.fromkeys(deleted.identities, since))
     return deleted
+
+
+def _mark_readers(node: "DataNode", update: NodeUpdate, table: StorageNode, changes: staleness.Changes) -> None:
+    """Mark who reads these rows; where several updates have each a part of the table, who reads this one's."""
+    writer = update if node.statistics_scope() and update.storage_id == table.pk else None
+    staleness.mark_dependents(table, changes, reason=f"{table} has late, changed or deleted rows.", writer=writer)
+
+
+def _own_filters(node: "DataNode", assets: Sequence[str] | None) -> dict[str, Sequence[str]]:
+    """The filters that keep to what this run writes anew: another update of the table may have the other assets."""
+    filters = _filters(node)
+    if assets is not None and ASSET_DIMENSION in node.index_names:
+        filters[ASSET_DIMENSION] = assets
+    return filters
 
 
 def _filters(node: "DataNode", more: DimensionFilters | None = None) -> dict[str, Sequence[str]]:

@@ -2,40 +2,63 @@
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
+from django.db import models
 from django.db.models import Max
 from django.utils import timezone
 
 from markets.data_nodes.progress import stored_progress
 from markets.data_nodes.statistics import ASSET_DIMENSION, Identity
-from markets.models import NodeRun, NodeUpdate, StorageNode, UpdateStatistic
+from markets.models import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
 
 BY_ASSET = ["time_index", ASSET_DIMENSION]
 Changes = Mapping[Identity, dt.datetime]
 
 
-def mark_dependents(storage: StorageNode, changes: Changes, *, reason: str) -> list[NodeUpdate]:
-    """Mark as stale every update that had already gone past rows of this table which are new or differ now.
+@dataclass(frozen=True)
+class _Written:
+    """Rows that are new, differ or are gone, of one table: identity → the earliest of them, and which update wrote."""
 
-    `changes` maps each identity to the earliest instant among its new rows. An update that has not come that far yet
-    will read them on its next run and is left alone, and so is one whose assets are others. Runs in the transaction
-    that writes the rows; returns what it marked.
+    table: StorageNode
+    changes: Changes
+    writer: NodeUpdate | None
+
+
+def mark_dependents(
+    storage: StorageNode, changes: Changes, *, reason: str, writer: NodeUpdate | None = None
+) -> list[NodeUpdate]:
+    """Mark as stale every update that had already gone past rows of this table which are new, differ or are gone.
+
+    `changes` maps each identity to the earliest instant among its rows. `writer` is given where several updates share
+    the table, each with a part of its own: then only who reads that one is asked. An update that has not come that far
+    yet will read the rows on its next run and is left alone, unless it runs now; so is one whose assets are others.
+    Runs in the transaction that writes the rows; returns what it marked.
     """
-    marked: dict[int, NodeUpdate] = {}
-    waiting: list[tuple[StorageNode, Changes]] = [(storage, changes)]
+    marked: dict[int, tuple[NodeUpdate, dt.datetime]] = {}
+    waiting = [_Written(storage, changes, writer)]
     while waiting:
-        table, changed = waiting.pop()
-        if not changed:
+        written = waiting.pop()
+        if not written.changes:
             continue
-        readers = NodeUpdate.objects.filter(dependencies__storage=table).exclude(pk__in=marked)
-        for update in readers.select_related("storage").distinct():
-            affected = _affected(update, _in_scope(changed, table, update.asset_scope))
+        for update in _readers(written):
+            affected = _affected(update, written)
             if not affected:
                 continue
-            _mark(update, min(affected.values()), reason)
-            marked[update.pk] = update
-            waiting.append((update.storage, affected))
-    return list(marked.values())
+            since = min(affected.values())
+            if update.pk in marked and marked[update.pk][1] <= since:
+                continue
+            _mark(update, since, reason)
+            marked[update.pk] = update, since
+            # Tables of the engine are read whole; of one that a migration owns each update has a part.
+            part = None if update.storage.is_engine_table else update
+            waiting.append(_Written(update.storage, _own_rows(update, written, affected), part))
+    return [update for update, _ in marked.values()]
+
+
+def _readers(written: _Written) -> models.QuerySet[NodeUpdate]:
+    source = {"dependencies__storage": written.table} if written.writer is None else {"dependencies": written.writer}
+    return NodeUpdate.objects.filter(**source).select_related("storage").distinct()
 
 
 def stale_notice(update: NodeUpdate) -> str:
@@ -59,23 +82,25 @@ def remember_scope(update: NodeUpdate, assets: Sequence[str] | None) -> None:
         update.asset_scope = scope
 
 
-def _in_scope(changes: Changes, table: StorageNode, scope: Iterable[str] | None) -> Changes:
-    dimensions = table.index_names[1:]
+def _in_scope(written: _Written, scope: Iterable[str] | None) -> Changes:
+    dimensions = written.table.index_names[1:]
     if scope is None or ASSET_DIMENSION not in dimensions:
-        return changes
+        return written.changes
     wanted, place = set(scope), dimensions.index(ASSET_DIMENSION)
-    return {identity: instant for identity, instant in changes.items() if identity[place] in wanted}
+    return {identity: instant for identity, instant in written.changes.items() if identity[place] in wanted}
 
 
-def _affected(update: NodeUpdate, changes: Changes) -> Changes:
-    """The part of the changes that the update had gone past: by asset where its own table is kept by asset."""
+def _affected(update: NodeUpdate, written: _Written) -> Changes:
+    """The part of the changes that the update had gone past: by asset where both tables are kept by asset."""
+    if NodeRun.objects.filter(node_update=update, status=RunStatus.RUNNING).exists():
+        return written.changes  # it may have read the old rows, and those of other assets than its last run
+    changes = _in_scope(written, update.asset_scope)
     if not changes:
         return {}
     earliest = min(changes.values())
     if not UpdateStatistic.objects.filter(storage=update.storage, last_time_index__gte=earliest).exists():
         return {}
-    by_asset = len(next(iter(changes))) == 1
-    if by_asset and update.storage.index_names == BY_ASSET:
+    if written.table.index_names == update.storage.index_names == BY_ASSET:
         progress = stored_progress(update.storage, sorted(changes))
         return {
             identity: instant
@@ -84,6 +109,15 @@ def _affected(update: NodeUpdate, changes: Changes) -> Changes:
         }
     last = NodeRun.objects.filter(node_update=update).aggregate(last=Max("last_time_index"))["last"]
     return changes if last is not None and last >= earliest else {}
+
+
+def _own_rows(update: NodeUpdate, written: _Written, affected: Changes) -> Changes:
+    """The rows of the update's own table that rest on the affected ones."""
+    if written.table.index_names == update.storage.index_names == BY_ASSET:
+        return affected
+    since = min(affected.values())
+    rows = UpdateStatistic.objects.filter(storage=update.storage, last_time_index__gte=since)
+    return {tuple(identity): since for identity in rows.values_list("identity", flat=True)}
 
 
 def _mark(update: NodeUpdate, since: dt.datetime, reason: str) -> None:

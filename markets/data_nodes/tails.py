@@ -8,6 +8,7 @@ from typing import Any
 from django.db import connection
 from psycopg import sql
 
+from markets.data_nodes.reads import identifiers
 from markets.data_nodes.statistics import Identity, UpdateStatistics
 from markets.data_nodes.storage import TableContract
 from markets.exceptions import InvalidInput
@@ -126,7 +127,7 @@ def _statistics(storage: StorageNode, since: dt.datetime, filters: DimensionFilt
                 f"{storage} has no dimension {name!r}; its dimensions are {', '.join(dimensions) or 'none'}.",
                 field="dimension_filters",
             )
-        rows = rows.filter(**{f"identity__{dimensions.index(name)}__in": list(values)})
+        rows = rows.filter(**{f"identity__{dimensions.index(name)}__in": identifiers(values, name)})
     return rows
 
 

@@ -48,6 +48,11 @@ class Uid(filters.UUIDFilter):
     field_class = UuidField
 
 
+def refusal(error: InvalidInput) -> forms.ValidationError:
+    """The error for a filter's field. Its text may hold what the caller sent, so it is never a format itself."""
+    return forms.ValidationError("%(reason)s", code="invalid", params={"reason": str(error)})
+
+
 class AsOfField(forms.Field):
     def to_python(self, value: Any) -> dt.datetime | None:
         if value in (None, ""):
@@ -57,7 +62,7 @@ class AsOfField(forms.Field):
             # In a query a `+` that was not escaped arrives as a space.
             return clean_as_of(text.replace(" ", "+") if text[-6:-5] == " " else text)
         except InvalidInput as error:
-            raise forms.ValidationError(str(error), code="invalid") from error
+            raise refusal(error) from error
 
 
 @extend_schema_field(OpenApiTypes.STR)

@@ -188,6 +188,16 @@ class Stage(StagedRows):
             tables.append(sql.SQL("{} AS x").format(self._extension_table))
         self._create(columns, tables)
 
+    def settle(self) -> None:
+        super().settle()
+        if self.entity.checks:  # what they look at must hold until the rows are merged
+            self.execute(
+                sql.SQL(
+                    "SELECT count(*) FROM (SELECT 1 FROM {base} AS e JOIN {stage} AS s ON e.{key} = s.{staged} "
+                    "ORDER BY e.{key} FOR UPDATE OF e) AS locked"
+                ).format(base=self.base, stage=STAGE, key=self.key, staged=self._key)
+            )
+
     def missing(self, name: str) -> list[int]:
         found = self.rows(
             sql.SQL(

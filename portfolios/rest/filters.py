@@ -7,6 +7,7 @@ import django_filters as filters
 from django import forms
 
 from markets.exceptions import InvalidInput
+from markets.rest.filters import refusal
 from portfolios.engine.inputs import instant
 
 
@@ -19,7 +20,7 @@ class InstantFormField(forms.Field):
         try:
             return instant(text, field="The time")
         except InvalidInput as error:
-            raise forms.ValidationError(str(error), code="invalid") from error
+            raise refusal(error) from error
 
 
 class Instant(filters.Filter):

@@ -12,6 +12,7 @@ from django_celery_beat.models import CrontabSchedule, PeriodicTask
 
 from markets.models import AccessToken, Asset, AssetCategory, AssetType, Calendar
 from portfolios.models import Portfolio
+from tests import factories
 from tests.admin import rows
 from tests.admin.test_editing import NO_MEMBERS
 
@@ -201,3 +202,12 @@ def test_ten_wrong_passwords_lock_the_name_and_say_for_how_long(db: None) -> Non
     assert "Try again in 15 minutes" in text
     assert "manage.py axes_reset_username" in text
     assert log_in(client, "careful", rows.PASSWORD).status_code == 302
+
+
+def test_a_forged_number_of_inline_forms_builds_none_of_them(boss: Client) -> None:
+    asset = factories.asset()
+    url = reverse("admin:markets_asset_change", args=(asset.pk,))
+    counts = {f"{prefix}-TOTAL_FORMS": "99999999999" for prefix in ("openfigi_details", "bond", "future")}
+    page = boss.post(url, {"unique_identifier": asset.unique_identifier, "asset_type": "", **counts})
+    assert page.status_code == 200
+    assert page.content.count(b"-ticker") < 100

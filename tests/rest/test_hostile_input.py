@@ -288,3 +288,11 @@ def test_a_row_that_goes_between_two_reads_is_404(admin: APIClient, world: World
         response = admin.get(path)
     assert is_error(response, 404)
     assert admin.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("value", ["%25", "%2500", "%25s", "%25(reason)s"])
+@pytest.mark.parametrize(
+    "query", ["asset/?as_of={}", "account-holdings-set/?time_index={}", "position-set/?position_set_time={}"]
+)
+def test_a_percent_sign_in_a_time_is_400(query: str, value: str, admin: APIClient, db: None) -> None:
+    assert is_error(admin.get(ROOT + query.format(value)), 400)

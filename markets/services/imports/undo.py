@@ -56,7 +56,8 @@ def _restore(run: ImportRun, kind: ImportKind, rows: sql.Composable, kept: dict[
     stage.create()
     stage.fill(rows, STORED)
     stage.settle()
-    here = dict.fromkeys(stage.positions(run, sql.SQL("e.id IS NULL")), f"The {kind.entity.noun} was deleted since.")
+    another = sql.SQL("e.id IS NULL OR e.uid <> i.target")  # deleted, or deleted and made anew
+    here = dict.fromkeys(stage.positions(run, another), f"The {kind.entity.noun} was deleted since.")
     here |= {row: f"{listed(names)} changed since." for row, names in stage.differing(run, IN_FILE)}
     stage.remove(here)
     here |= {row: reason for row, _, reason in stage.faults()}

@@ -145,3 +145,18 @@ def test_a_name_that_is_taken_or_too_long_gets_no_view_and_the_run_succeeds(iden
     with connection.cursor() as cursor:
         cursor.execute("SELECT count(*) FROM pg_class WHERE relkind = 'v' AND relname = %s", [identifier[:63]])
         assert cursor.fetchone() == (0,)
+
+
+def test_a_view_that_people_built_on_survives_the_new_name():
+    # given
+    node = published()
+    with connection.cursor() as cursor:
+        cursor.execute('CREATE VIEW mine AS SELECT close FROM "daily_bars"')
+    # when
+    node.table = TableMetaData(identifier="closes")
+    node.returns(bars([(2, "A", 9.0)])).run()
+    # then
+    assert len(view("closes")[1]) == 4
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM mine")
+        assert cursor.fetchone() == (4,)

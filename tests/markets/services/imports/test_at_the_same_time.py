@@ -40,7 +40,10 @@ def in_thread(action: Callable[[], Any]) -> tuple[threading.Thread, list[Any]]:
 def wait_until_blocked(number: int = 1) -> None:
     for _ in range(600):
         with connection.cursor() as cursor:
-            cursor.execute("SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted")
+            cursor.execute(
+                "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted AND pid IN (SELECT pid FROM pg_locks "
+                "WHERE database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+            )
             if cursor.fetchone()[0] >= number:
                 return
         time.sleep(0.05)

@@ -504,3 +504,14 @@ def test_real_listings_by_figi_tell_the_rows_without_one() -> None:
     assert {told[0] for told in reasons(run).values()} == {("unique_identifier", "figi is empty. It names the asset.")}
     text = b"".join(imports.errors_file(run)).decode("utf-8-sig")
     assert len(list(csv.reader(io.StringIO(text)))) == 861
+
+
+def test_an_asset_made_anew_is_not_put_back() -> None:
+    asset = factories.asset(unique_identifier="A", asset_type="bond")
+    run = apply(upload("unique_identifier,type\nA,fund\n"))
+    asset.refresh_from_db()
+    asset.delete()
+    factories.asset(unique_identifier="A", asset_type="fund")
+    run = undo(run)
+    assert (run.results["restored"], run.results["kept"]) == (0, 1)
+    assert Asset.objects.get().asset_type == "fund"
