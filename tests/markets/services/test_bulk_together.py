@@ -139,7 +139,7 @@ def test_one_figi_given_at_the_same_time_ends_with_one_asset() -> None:
 def test_the_number_of_queries_does_not_grow_with_the_rows(django_assert_max_num_queries: Any) -> None:
     for size in (10, 3_000):
         rows = [{"unique_identifier": f"{size}-{n}", "asset_type": f"{size}", "ticker": "T"} for n in range(size)]
-        with django_assert_max_num_queries(14):
+        with django_assert_max_num_queries(16):
             assert bulk_upsert_assets(rows).created == size
 
 
