@@ -27,7 +27,7 @@ class DetailInline(CarefulFields, StackedInline):
     def get_formset(self, request: HttpRequest, obj: Model | None = None, **kwargs: Any) -> Any:
         is_there = obj is not None and self.model._base_manager.filter(pk=obj.pk).exists()
         self.hide_title = not is_there
-        shape = {"extra": 0 if is_there else 1, "can_delete": is_there, "absolute_max": self.max_num}
+        shape = {"extra": 0 if is_there else 1, "can_delete": is_there, "absolute_max": 1}
         return super().get_formset(request, obj, **shape, **kwargs)
 
 
