@@ -58,6 +58,40 @@ def read_int(name: str, default: int, *, minimum: int, maximum: int) -> int:
     return number
 
 
+def read_optional_int(name: str, *, minimum: int, maximum: int) -> int | None:
+    return read_int(name, 0, minimum=minimum, maximum=maximum) if read(name) else None
+
+
+def read_rate(name: str) -> tuple[int, float] | None:
+    """"25/60" is 25 requests in 60 seconds; None when unset."""
+    value = read(name)
+    if not value:
+        return None
+    requests, _, seconds = value.partition("/")
+    try:
+        rate = int(requests), float(seconds)
+    except ValueError:
+        rate = 0, 0.0
+    if not (0 < rate[0] <= 100_000 and 0 < rate[1] <= 3600):
+        raise ImproperlyConfigured(f"{name}={value!r} is no rate. Write requests/seconds: 25/60.")
+    return rate
+
+
+def read_http_url(name: str, default: str) -> str:
+    """Scheme and host of an HTTP server, without a slash at the end."""
+    value = read(name, default)
+    try:
+        parts = urlsplit(value)
+        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        is_url = False
+    if not is_url or parts.query or parts.fragment or parts.username:
+        raise ImproperlyConfigured(
+            f"{name}={without_password(value)} is not the address of a server. Write scheme and host: {default}."
+        )
+    return value.rstrip("/")
+
+
 def read_list(name: str, default: list[str] | None = None) -> list[str]:
     value = read(name)
     return [part.strip() for part in value.split(",") if part.strip()] if value else list(default or [])

@@ -3,17 +3,14 @@
 import logging
 from collections.abc import Callable
 
-from django.conf import settings
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
+
+from markets.broker import shared_redis
 
 logger = logging.getLogger(__name__)
-TIMEOUT = 3  # seconds; a probe that waits longer is as good as failed
 
 
 @never_cache
@@ -38,26 +35,8 @@ def ask_database() -> None:
 
 
 def ask_redis() -> None:
-    if settings.EMBEDDED_REDIS:
-        from msm_project.embedded.servers import ensure_redis
-
-        ensure_redis(settings.DATA_DIR)
-    with redis_client(settings.REDIS_URL) as client:
+    with shared_redis() as client:
         client.ping()
-
-
-def redis_client(url: str) -> Redis:
-    """A client that fails at once, for a Redis URL as Celery reads it (`redis+socket://` names a socket)."""
-    location, _, parameters = url.partition("?")
-    if location.startswith("redis+socket://"):
-        location = f"unix://{location.removeprefix('redis+socket://')}"
-        parameters = parameters.replace("virtual_host=", "db=")
-    return Redis.from_url(
-        f"{location}?{parameters}" if parameters else location,
-        socket_timeout=TIMEOUT,
-        socket_connect_timeout=TIMEOUT,
-        retry=Retry(NoBackoff(), 0),
-    )
 
 
 def _answer(server: str, ask: Callable[[], None]) -> str:

@@ -26,6 +26,12 @@ PORT = environment.read_int("MSM_PORT", 8000, minimum=1, maximum=65535)
 IMPORT_MAX_BYTES = environment.read_int("MSM_IMPORT_MAX_MIB", 200, minimum=1, maximum=4096) * 2**20
 NAMESPACE = environment.read_namespace("MSM_AUTO_REGISTER_NAMESPACE")
 NODE_MODULES = environment.read_list("MSM_NODE_MODULES")
+OPENFIGI_API_KEY = environment.read("OPEN_FIGI_API_KEY")
+OPENFIGI_BASE_URL = environment.read_http_url("MSM_OPENFIGI_BASE_URL", "https://api.openfigi.com")
+# None: what OpenFIGI allows with or without a key
+OPENFIGI_JOBS_PER_REQUEST = environment.read_optional_int("MSM_OPENFIGI_JOBS_PER_REQUEST", minimum=1, maximum=1000)
+OPENFIGI_MAPPING_LIMIT = environment.read_rate("MSM_OPENFIGI_MAPPING_LIMIT")
+OPENFIGI_SEARCH_LIMIT = environment.read_rate("MSM_OPENFIGI_SEARCH_LIMIT")
 
 INSTALLED_APPS = [
     "unfold",

@@ -6,6 +6,7 @@ import pytest
 from django.db import OperationalError
 from django.test import RequestFactory
 
+from markets import broker
 from msm_project import checks, health
 
 REQUEST = RequestFactory()
@@ -47,10 +48,10 @@ def test_ready_names_the_server_that_is_away_and_tells_strangers_no_more(monkeyp
 
 
 def test_a_broker_url_names_the_same_database_to_the_probe():
-    client = health.redis_client("redis+socket:///srv/redis.sock?virtual_host=3")
+    client = broker.redis_client("redis+socket:///srv/redis.sock?virtual_host=3")
     options = client.connection_pool.connection_kwargs
     assert (options["path"], options["db"]) == ("/srv/redis.sock", 3)
-    options = health.redis_client("redis://:secret@host:6380/2").connection_pool.connection_kwargs
+    options = broker.redis_client("redis://:secret@host:6380/2").connection_pool.connection_kwargs
     assert (options["host"], options["port"], options["db"]) == ("host", 6380, 2)
 
 
