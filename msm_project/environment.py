@@ -63,7 +63,7 @@ def read_optional_int(name: str, *, minimum: int, maximum: int) -> int | None:
 
 
 def read_rate(name: str) -> tuple[int, float] | None:
-    """"25/60" is 25 requests in 60 seconds; None when unset."""
+    """ "25/60" is 25 requests in 60 seconds; None when unset."""
     value = read(name)
     if not value:
         return None

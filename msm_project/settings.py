@@ -248,6 +248,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": LOG_LEVEL},
     "loggers": {
         "axes": {"level": "WARNING"},
+        "httpx": {"level": "WARNING"},  # a line a request
         "msm.nodes": {"level": "INFO"},  # kept with each run, whatever the console shows
     },
 }

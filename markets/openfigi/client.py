@@ -133,7 +133,9 @@ class OpenFigiClient:
             if cursor is None or not rows:
                 return
             if cursor in cursors:
-                raise OpenFigiError(f"OpenFIGI sent the same page twice after {given} rows of {path}; narrow the query.")
+                raise OpenFigiError(
+                    f"OpenFIGI sent the same page twice after {given} rows of {path}; narrow the query."
+                )
             cursors.add(cursor)
             body = {**body, "start": cursor}
 
@@ -149,6 +151,8 @@ class OpenFigiClient:
                 except httpx.TransportError as error:
                     status, headers, content = 0, httpx.Headers(), b""
                     problem = f"{type(error).__name__}: {error}"
+            if headers.get("ratelimit-remaining") == "0" and status != 429:  # others may share our limit
+                self.limiter.block(bucket, _seconds_to_wait(headers))
             if status == 200:
                 try:
                     return read(json.loads(content))
@@ -156,10 +160,10 @@ class OpenFigiClient:
                     problem = f"the answer is not OpenFIGI's: {error}"
             elif status == 429:
                 wait = _seconds_to_wait(headers)
-                self.limiter.block(bucket, wait)
+                self.limiter.block(bucket, wait)  # whoever waits for a slot waits for this, too
                 problem = f"it asked for a pause of {wait:g} s (429)"
                 tries += 1
-                continue  # whoever waits for a slot waits for this, too
+                continue
             elif status >= 500:
                 problem = f"it answered {status}"
             elif status:
@@ -170,8 +174,8 @@ class OpenFigiClient:
                 logger.info("OpenFIGI: %s; try %s of %s in %.1f s", problem, tries + 1, MOST_TRIES, pause)
                 self._sleep(pause)
         raise OpenFigiUnavailable(
-            f"OpenFIGI at {self.base_url} did not answer after {MOST_TRIES} tries: {problem}. Try again later; what was "
-            "answered before is kept."
+            f"OpenFIGI at {self.base_url} did not answer after {MOST_TRIES} tries: {problem}. Try again later; what "
+            "was answered before is kept."
         )
 
     def _wait_for_slot(self, bucket: Bucket) -> str:
@@ -214,8 +218,8 @@ def _refuse(status: int, content: bytes) -> NoReturn:
         raise _TooManyJobs
     if status in (401, 403):
         raise OpenFigiConfigurationError(
-            f"OpenFIGI refuses the key ({status}: {said}). Correct OPEN_FIGI_API_KEY where MSM runs, or unset it to work "
-            "without a key at lower limits."
+            f"OpenFIGI refuses the key ({status}: {said}). Correct OPEN_FIGI_API_KEY where MSM runs, or unset it to "
+            "work without a key at lower limits."
         )
     raise OpenFigiError(f"OpenFIGI refuses the request ({status}: {said}). Nothing was resolved by it.")
 

@@ -107,7 +107,9 @@ class SharedLimiter:
         limit = self._limits.of(bucket)
         slot = uuid.uuid4().hex
         lease = self._longest_ms + int(limit.seconds * 1000) + MARGIN_MS
-        wait = int(self._take(keys=[self._key(bucket), self._key(bucket, "blocked")], args=[limit.requests, lease, slot]))
+        wait = int(
+            self._take(keys=[self._key(bucket), self._key(bucket, "blocked")], args=[limit.requests, lease, slot])
+        )
         return ("", wait / 1000) if wait else (slot, 0.0)
 
     def give_back(self, bucket: Bucket, slot: str) -> None:

@@ -128,9 +128,7 @@ def _text(value: object, name: str) -> str:
     if not isinstance(value, str) or not value.strip():
         raise InvalidInput(f"{name}={clipped(repr(value))} is no text, or blank.", field=name)
     if len(value) > LONGEST_VALUE or not value.isprintable():
-        raise InvalidInput(
-            f"{name}={clipped(value)!r} takes at most {LONGEST_VALUE} printable characters.", field=name
-        )
+        raise InvalidInput(f"{name}={clipped(value)!r} takes at most {LONGEST_VALUE} printable characters.", field=name)
     return value
 
 
