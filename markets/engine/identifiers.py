@@ -1,4 +1,8 @@
-"""Check digits of public identifiers."""
+"""Check digits of public identifiers, and how each is written."""
+
+from stdnum import cusip, isin, lei
+from stdnum.exceptions import InvalidChecksum, ValidationError
+from stdnum.gb import sedol
 
 _CONSONANTS = frozenset("BCDFGHJKLMNPQRSTVWXYZ")
 _DIGITS = frozenset("0123456789")
@@ -31,4 +35,40 @@ def figi_fault(text: str) -> str | None:
     expected = figi_check_digit(text[:11])
     if text[11] != expected:
         return f"its check digit is {text[11]} where {expected} is due"
+    return None
+
+
+def isin_fault(text: str) -> str | None:
+    """What is wrong with an ISIN; the prefix EZ of OTC derivatives is one of its countries."""
+    if text.startswith("EZ"):  # stdnum does not know it
+        if len(text) != 12 or not (text.isascii() and text.isalnum()):
+            return "it has 12 letters and digits"
+        expected = isin.calc_check_digit(text[:-1])
+        return None if text[-1] == expected else f"its check digit is {text[-1]} where {expected} is due"
+    return _fault(isin, text, 12, "it has two letters, nine letters or digits, and a check digit")
+
+
+def cusip_fault(text: str) -> str | None:
+    """What is wrong with a CUSIP or a CINS."""
+    return _fault(cusip, text, 9, "it has eight letters or digits and a check digit")
+
+
+def sedol_fault(text: str) -> str | None:
+    return _fault(sedol, text, 7, "it has six digits or consonants and a check digit")
+
+
+def lei_fault(text: str) -> str | None:
+    return _fault(lei, text, 20, "it has 18 letters or digits and two check digits")
+
+
+def _fault(module: object, text: str, length: int, shape: str) -> str | None:
+    """The library strips blanks and folds case; here the text has to be right as it stands."""
+    if len(text) != length or not text.isascii() or not text.isprintable() or text != text.upper() or " " in text:
+        return shape if len(text) == length else f"it has {len(text)} characters, not {length}"
+    try:
+        module.validate(text)  # type: ignore[attr-defined]
+    except InvalidChecksum:
+        return "its check digit is wrong"
+    except ValidationError:
+        return shape
     return None

@@ -9,6 +9,7 @@ from markets.models.categories import AssetCategory, AssetCategoryMembership, ho
 from markets.models.changes import Change, Operation
 from markets.models.data_nodes import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
 from markets.models.details import Bond, CurrencySpot, Future
+from markets.models.identifiers import AssetIdentifier
 from markets.models.imports import EmptyCells, ImportChunk, ImportOutcome, ImportRow, ImportRun, ImportStatus
 from markets.models.index_values import IndexValue
 from markets.models.indices import Index, IndexType
@@ -21,6 +22,7 @@ __all__ = [
     "Asset",
     "AssetCategory",
     "AssetCategoryMembership",
+    "AssetIdentifier",
     "AssetSnapshot",
     "AssetType",
     "Bond",
