@@ -62,8 +62,8 @@ def recognise(text: str) -> IdentifierKey:
     for name, shape, fault in _SHAPES[:3]:  # seven characters may well be a ticker
         if shape.match(upper):
             raise InvalidInput(
-                f"{clipped(text)!r} is no {SCHEMES[name].label}, though it looks like one: {fault(upper)}. Correct it, or "
-                f"write ticker:{clipped(text)} if it is a ticker.",
+                f"{clipped(text)!r} is no {SCHEMES[name].label}, though it looks like one: {fault(upper)}. Correct it, "
+                f"or write ticker:{clipped(text)} if it is a ticker.",
                 field="value",
             )
     return identifier_key("ticker", text)

@@ -9,6 +9,14 @@ from markets.models.categories import AssetCategory, AssetCategoryMembership, ho
 from markets.models.changes import Change, Operation
 from markets.models.data_nodes import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
 from markets.models.details import Bond, CurrencySpot, Future
+from markets.models.figi_resolutions import (
+    FigiAnswer,
+    HomeMarketPolicy,
+    ItemStatus,
+    RememberedDecision,
+    Resolution,
+    ResolutionItem,
+)
 from markets.models.identifiers import AssetIdentifier
 from markets.models.imports import EmptyCells, ImportChunk, ImportOutcome, ImportRow, ImportRun, ImportStatus
 from markets.models.index_values import IndexValue
@@ -33,7 +41,9 @@ __all__ = [
     "Change",
     "CurrencySpot",
     "EmptyCells",
+    "FigiAnswer",
     "Future",
+    "HomeMarketPolicy",
     "ImportChunk",
     "ImportOutcome",
     "ImportRow",
@@ -43,6 +53,7 @@ __all__ = [
     "IndexType",
     "IndexValue",
     "Issuer",
+    "ItemStatus",
     "Job",
     "JobMessage",
     "JobStatus",
@@ -51,6 +62,9 @@ __all__ = [
     "OpenFigiDetails",
     "Operation",
     "RegistryRow",
+    "RememberedDecision",
+    "Resolution",
+    "ResolutionItem",
     "RunStatus",
     "StorageNode",
     "UpdateStatistic",
