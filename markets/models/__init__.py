@@ -23,6 +23,7 @@ from markets.models.index_values import IndexValue
 from markets.models.indices import Index, IndexType
 from markets.models.issuers import Issuer
 from markets.models.jobs import Job, JobMessage, JobStatus
+from markets.models.resolutions import PendingResolution, ResolutionScheme, ResolutionStatus
 from markets.models.snapshots import AssetSnapshot
 
 __all__ = [
@@ -61,10 +62,13 @@ __all__ = [
     "NodeUpdate",
     "OpenFigiDetails",
     "Operation",
+    "PendingResolution",
     "RegistryRow",
     "RememberedDecision",
     "Resolution",
     "ResolutionItem",
+    "ResolutionScheme",
+    "ResolutionStatus",
     "RunStatus",
     "StorageNode",
     "UpdateStatistic",
