@@ -5,7 +5,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_init, worker_ready
 
-from markets.services import audit, imports, jobs, node_runs
+from markets.services import audit, imports, jobs, node_runs, resolutions
 
 
 @shared_task(name="markets.execute_job")
@@ -21,6 +21,9 @@ def recover_interrupted_jobs() -> int:
 @shared_task(name="markets.tidy_imports", ignore_result=True)
 def tidy_imports() -> int:
     return imports.tidy_imports()
+
+
+JOB_KINDS = (imports, node_runs, resolutions)  # importing them makes their jobs known
 
 
 @worker_init.connect

@@ -28,7 +28,7 @@ def grants(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('markets', '0009_stale_updates_snapshots_quality'),
+        ('markets', '0013_pending_resolutions'),
     ]
 
     operations = [

@@ -125,7 +125,7 @@ def _register_batch(figis: Sequence[str], facts: Mapping[str, FigiFacts], source
 
 
 def _registered(figis: Sequence[str], facts: Mapping[str, FigiFacts], source: str) -> list[FigiOutcome]:
-    known = _known(figis)
+    known = known_assets(figis)
     missing = [figi for figi in figis if figi not in known]
     made: dict[str, Asset] = {}
     if missing:
@@ -146,7 +146,7 @@ def _registered(figis: Sequence[str], facts: Mapping[str, FigiFacts], source: st
     ]
 
 
-def _known(figis: Sequence[str]) -> dict[str, Asset]:
+def known_assets(figis: Sequence[str]) -> dict[str, Asset]:
     """FIGI → asset, of those that there are; the asset of that identifier before one whose details name it."""
     details = OpenFigiDetails.objects.filter(figi__in=figis).select_related("asset")
     by_details = {row.figi: row.asset for row in details if row.figi is not None}
@@ -172,7 +172,7 @@ def _describe(made: Mapping[str, Asset], facts: Mapping[str, FigiFacts], source:
         if any((texts := _snapshot_texts(facts[figi])).values())
     ]
     if snapshots:
-        _write_snapshots(snapshots)
+        write_first_snapshots(snapshots)
 
 
 def _fitting(facts: FigiFacts) -> dict[str, str]:
@@ -186,7 +186,7 @@ def _snapshot_texts(facts: FigiFacts) -> dict[str, str]:
     return {name: text for name, text in values.items() if text is not None and len(text) <= LONGEST_SNAPSHOT_TEXT}
 
 
-def _write_snapshots(rows: Sequence[Mapping[str, object]]) -> None:
+def write_first_snapshots(rows: Sequence[Mapping[str, object]]) -> None:
     """The rows as the engine writes them, in this transaction; their assets are new, so that no key can be taken."""
     node = AssetSnapshot()
     storage = registration.ensure_storage(node)

@@ -8,7 +8,7 @@ from django.db import transaction
 
 from markets.engine.identifier_lines import IdentifierLine, read_lines
 from markets.engine.text import storable_text
-from markets.exceptions import InvalidInput
+from markets.exceptions import Conflict, InvalidInput
 from markets.models import HomeMarketPolicy, ItemStatus, Job, Resolution, ResolutionItem
 from markets.services import jobs
 
@@ -55,6 +55,22 @@ def submit_resolution(
         resolution.job = submit(RESOLVE, name, arguments, user=user)
         resolution.save(update_fields=["lines", "repeated", "job", "updated_at"])
     return Submitted(resolution, resolution.job)
+
+
+def resume_resolution(resolution: Resolution, *, user: User | None = None) -> Job:
+    """A new job for what has no outcome yet, and for what failed. While one waits or runs, that one is returned."""
+    with transaction.atomic():
+        resolution = Resolution.objects.select_for_update(of=("self",)).select_related("job").get(pk=resolution.pk)
+        if resolution.job is not None and not resolution.job.is_finished:
+            return resolution.job
+        again = ResolutionItem.objects.filter(resolution=resolution, status=ItemStatus.FAILED)
+        again.update(status=ItemStatus.PENDING, tries=0)
+        if not ResolutionItem.objects.filter(resolution=resolution, status=ItemStatus.PENDING).exists():
+            raise Conflict(f"Every identifier of {resolution} has its outcome. Give a new list to ask anew.")
+        arguments = {"resolution": str(resolution.uid)}
+        resolution.job = jobs.submit(RESOLVE, f"Resolve {resolution.title}", arguments, user=user)
+        resolution.save(update_fields=["job", "updated_at"])
+        return resolution.job
 
 
 def home_markets(source: str) -> tuple[str, ...]:
