@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 from msm_project.embedded.servers import stop_all
+from tests.markets.openfigi.provider import openfigi  # noqa: F401  (a fixture)
 from tests.scripts import migrated_template, scripts  # noqa: F401  (fixtures)
 
 # A busy machine is no fault of the code: neither a slow example nor slow generation fails a test.

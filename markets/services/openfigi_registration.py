@@ -38,9 +38,13 @@ DETAIL_FIELDS = ("figi", "composite", "share_class", *LONGEST)
 
 @dataclass(frozen=True)
 class FoundAsset:
-    """A row of OpenFIGI, and the identifiers under which it was asked for; `evidence` is kept with those."""
+    """A row of OpenFIGI, and the identifiers under which it was asked for; `evidence` is kept with those.
+
+    `asset_type` is the type of a new asset, where the row does not decide.
+    """
 
     row: FigiRow
+    asset_type: str | None = None
     asked: tuple[IdentifierKey, ...] = ()
     evidence: Any = None
 
@@ -89,7 +93,8 @@ def register_found(found: Sequence[FoundAsset]) -> dict[str, RegisteredAsset]:
     now = timezone.now()
     with transaction.atomic():
         batch = _assets(figis, by_figi)
-        _describe({figi: by_figi[figi].row for figi in batch.made}, batch.made, now)
+        bare = _without_details(batch.known)
+        _describe({figi: by_figi[figi].row for figi in (*batch.made, *bare)}, batch.made | bare, now)
         _resolve_pending({figi: by_figi[figi].row for figi in batch.known}, batch.known)
         _identify(found, batch.made | batch.known, now.date())
     return {figi: RegisteredAsset(asset, True) for figi, asset in batch.made.items()} | {
@@ -102,7 +107,7 @@ def _assets(figis: Sequence[str], by_figi: Mapping[str, FoundAsset]) -> _Batch:
     missing = [figi for figi in figis if figi not in batch.known]
     if not missing:
         return batch
-    kinds = {figi: default_asset_type(by_figi[figi].row) for figi in missing}
+    kinds = {figi: by_figi[figi].asset_type or default_asset_type(by_figi[figi].row) for figi in missing}
     register_asset_types({kind for kind in kinds.values() if kind is not None})
     candidates = {
         figi: Asset(unique_identifier=figi, asset_type=kinds[figi], is_custom_by_organization=False) for figi in missing
@@ -115,17 +120,28 @@ def _assets(figis: Sequence[str], by_figi: Mapping[str, FoundAsset]) -> _Batch:
     return batch
 
 
-def _describe(rows: Mapping[str, FigiRow], made: Mapping[str, Asset], now: dt.datetime) -> None:
-    if not made:
+def _without_details(known: Mapping[str, Asset]) -> dict[str, Asset]:
+    """The known assets of which OpenFIGI has not said anything yet."""
+    described = set(
+        OpenFigiDetails.objects.filter(asset__in=[asset.pk for asset in known.values()]).values_list(
+            "asset_id", flat=True
+        )
+    )
+    return {figi: asset for figi, asset in known.items() if asset.pk not in described}
+
+
+def _describe(rows: Mapping[str, FigiRow], assets: Mapping[str, Asset], now: dt.datetime) -> None:
+    """Details and a snapshot for assets that have none."""
+    if not rows:
         return
     OpenFigiDetails.objects.bulk_create(
-        OpenFigiDetails(asset=made[figi], **details_of(row)) for figi, row in rows.items()
+        OpenFigiDetails(asset=assets[figi], **details_of(row)) for figi, row in rows.items()
     )
     write_first_snapshots(
         [
             {
                 "time_index": now,
-                "asset_identifier": made[figi].unique_identifier,
+                "asset_identifier": assets[figi].unique_identifier,
                 "name": (row.name or "")[:LONGEST_SNAPSHOT_TEXT],
                 "ticker": row.ticker or "",
                 "exchange_code": row.exchange_code or "",

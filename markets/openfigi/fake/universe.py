@@ -48,6 +48,13 @@ BUSINESS = ("AURORA", "BEACON", "CEDAR", "DELTA", "EVEREST", "FALCON", "GRANITE"
 TRADE = ("FOODS", "ENERGY", "METALS", "SOFTWARE", "BANK", "RAIL", "PAPER", "OPTICS", "SHIPPING", "SEEDS")
 
 
+DOCUMENTED = {  # FIGIs that documents use and no recording has: what they name, and made-up rows for them
+    "BBG000KKFC45": ("S&P 500 INDEX", "SPX", "Index", "Equity Index", "Index"),
+    "BBG01SWCTHK4": ("S&P500 EMINI FUT", "ESZ6", "Index", "Physical index future.", "Future"),
+    "BBG0013HGRV5": ("EUR-USD X-RATE", "EURUSD", "Curncy", "CROSS", "CROSS"),
+}
+
+
 def rows_for(id_type: str, value: str) -> list[Row]:
     """Every made-up row of an identifier, the home market first; none for an unknown one.
 
@@ -141,7 +148,7 @@ def _rows_of_figi(id_type: str, value: str) -> list[Row]:
     if fault is not None:
         raise ValueError(fault)
     if not value.startswith(PREFIX):  # a real FIGI that was not recorded: it stands for itself
-        return [_alone(value)] if id_type == "ID_BB_GLOBAL" else []
+        return [_documented(value) or _alone(value)] if id_type == "ID_BB_GLOBAL" else []
     rest = 0
     for character in value[3:11]:
         rest = rest * len(ALPHABET) + ALPHABET.index(character)
@@ -150,6 +157,24 @@ def _rows_of_figi(id_type: str, value: str) -> list[Row]:
         return [treasury(number, str(number))]
     key = {"ID_BB_GLOBAL": "figi", "COMPOSITE_ID_BB_GLOBAL": "compositeFIGI"}.get(id_type, "shareClassFIGI")
     return [row for row in security(number) if row[key] == value]
+
+
+def _documented(figi: str) -> Row | None:
+    if figi not in DOCUMENTED:
+        return None
+    name, ticker, sector, kind, group = DOCUMENTED[figi]
+    return {
+        "figi": figi,
+        "name": f"{MARK} {name}",
+        "ticker": ticker,
+        "exchCode": None,
+        "compositeFIGI": None,
+        "securityType": kind,
+        "marketSector": sector,
+        "shareClassFIGI": None,
+        "securityType2": group,
+        "securityDescription": ticker,
+    }
 
 
 def _alone(figi: str) -> Row:

@@ -89,8 +89,8 @@ def _register(plan: _Plan) -> None:
     found = [
         FoundAsset(
             row,
-            tuple(key_of(item) for item in asked[figi]),
-            {"openfigi_answer": asked[figi][0].answer_id, "asked": [str(key_of(item)) for item in asked[figi]]},
+            asked=tuple(key_of(item) for item in asked[figi]),
+            evidence={"openfigi_answer": asked[figi][0].answer_id, "asked": [str(key_of(i)) for i in asked[figi]]},
         )
         for figi, row in rows.items()
     ]

@@ -1,6 +1,5 @@
 """Lists of identifiers become assets: what is known is not asked, what leaves a choice waits for a person."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
@@ -8,7 +7,6 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from markets.broker import shared_redis
 from markets.exceptions import Conflict, InvalidInput
 from markets.models import (
     Asset,
@@ -23,9 +21,7 @@ from markets.models import (
     Resolution,
     ResolutionItem,
 )
-from markets.openfigi.fake.server import FakeOpenFigi, FakeServer, FakeSettings
 from markets.openfigi.fake.universe import NOT_FOUND_EVERY, made_figi, rows_for, security, ticker_of
-from markets.openfigi.limits import WITHOUT_KEY, Limit
 from markets.services import jobs
 from markets.services.figi_registration import register_assets_from_figis
 from markets.services.resolutions import (
@@ -48,20 +44,6 @@ MANY_LISTINGS = [
     for isin in ("US4592001014", "US02079K3059", "US0231351067", "US88160R1014")
     if len({row["compositeFIGI"] for row in rows_for("ID_ISIN", isin)}) > 1
 ][:1]
-
-
-@pytest.fixture
-def fake(settings) -> Iterator[FakeServer]:
-    """A real server; each test has the limits of a caller of its own."""
-    with FakeServer(FakeOpenFigi(FakeSettings())) as server:
-        settings.OPENFIGI_BASE_URL = server.url
-        settings.OPENFIGI_API_KEY = ""
-        settings.OPENFIGI_MAPPING_LIMIT = (10_000, 1.0)
-        settings.OPENFIGI_JOBS_PER_REQUEST = 10
-        server.fake.settings.without_key = replace(WITHOUT_KEY, mapping=Limit(10_000, 1.0))
-        yield server
-    for name in shared_redis().keys("msm:openfigi:*"):
-        shared_redis().delete(name)
 
 
 @pytest.fixture
@@ -91,7 +73,7 @@ def home_figi(isin: str) -> str:
     raise AssertionError
 
 
-def test_an_isin_becomes_an_asset_with_details_identifiers_and_snapshot(fake, home):
+def test_an_isin_becomes_an_asset_with_details_identifiers_and_snapshot(openfigi, home):
     resolution = resolve(APPLE)
     figi = home_figi(APPLE)
     assert outcomes(resolution) == [(APPLE, "registered", figi)]
@@ -118,7 +100,7 @@ def test_an_isin_becomes_an_asset_with_details_identifiers_and_snapshot(fake, ho
     assert resolution.job.counters == {"registered": 1}
 
 
-def test_each_line_ends_in_exactly_one_outcome_and_repetitions_are_asked_once(fake, home):
+def test_each_line_ends_in_exactly_one_outcome_and_repetitions_are_asked_once(openfigi, home):
     unknown = ticker_of(NOT_FOUND_EVERY)
     lines = ["# a list", APPLE, "", APPLE, "US0378331006", f"ticker:{unknown}", "isin:US5949181045", APPLE.lower()]
     resolution = resolve(*lines)
@@ -129,31 +111,31 @@ def test_each_line_ends_in_exactly_one_outcome_and_repetitions_are_asked_once(fa
         ("isin:US5949181045", "registered", home_figi(MICROSOFT)),
     ]
     assert (resolution.lines, resolution.repeated) == (6, 2)
-    [entry] = fake.fake.log
+    [entry] = openfigi.fake.log
     assert entry["id_values"] == [APPLE, unknown, MICROSOFT]
 
 
-def test_a_second_run_of_the_same_list_sends_no_request(fake, home):
+def test_a_second_run_of_the_same_list_sends_no_request(openfigi, home):
     lines = [APPLE, MICROSOFT, f"ticker:{ticker_of(NOT_FOUND_EVERY)}", "ticker:B", "US0378331006"]
     first = resolve(*lines)
     assert first.requests_sent == 1
-    fake.fake.log.clear()
+    openfigi.fake.log.clear()
     second = resolve(*lines)
-    assert fake.fake.log == []
+    assert openfigi.fake.log == []
     assert second.requests_sent == 0
     assert [status for _, status, _ in outcomes(second)] == ["known", "known", "not_found", "known", "rejected"]
     assert [asset for *_, asset in outcomes(second)] == [asset for *_, asset in outcomes(first)]
 
 
-def test_what_was_not_found_is_asked_again_when_that_may_have_changed(fake, home, settings):
+def test_what_was_not_found_is_asked_again_when_that_may_have_changed(openfigi, home, settings):
     resolve(f"ticker:{ticker_of(NOT_FOUND_EVERY)}")
     FigiAnswer.objects.update(expires_at="2020-01-01T00:00:00Z")
-    fake.fake.log.clear()
+    openfigi.fake.log.clear()
     resolve(f"ticker:{ticker_of(NOT_FOUND_EVERY)}")
-    assert len(fake.fake.log) == 1
+    assert len(openfigi.fake.log) == 1
 
 
-def test_without_a_home_market_what_has_many_listings_waits_for_a_person(fake):
+def test_without_a_home_market_what_has_many_listings_waits_for_a_person(openfigi):
     resolution = resolve(APPLE)
     assert [status for _, status, _ in outcomes(resolution)] == ["review"]
     assert not Asset.objects.exists()
@@ -162,7 +144,7 @@ def test_without_a_home_market_what_has_many_listings_waits_for_a_person(fake):
     assert item.answer is not None
 
 
-def test_the_home_market_of_the_source_goes_before_the_default(fake, home):
+def test_the_home_market_of_the_source_goes_before_the_default(openfigi, home):
     HomeMarketPolicy.objects.create(source="frankfurt_desk", exchange_codes=["GR"])
     number = next(n for n in range(1, 10_000) if n % NOT_FOUND_EVERY
                   and {"US", "GR"} <= {row["exchCode"] for row in security(n)})  # fmt: skip
@@ -174,7 +156,7 @@ def test_the_home_market_of_the_source_goes_before_the_default(fake, home):
     assert Asset.objects.count() == 2
 
 
-def test_an_accepted_candidate_is_registered_and_remembered(fake):
+def test_an_accepted_candidate_is_registered_and_remembered(openfigi):
     user = factories.user()
     [item] = resolve(APPLE).items.all()
     figi = rows_for("ID_ISIN", APPLE)[0]["figi"]
@@ -190,12 +172,12 @@ def test_an_accepted_candidate_is_registered_and_remembered(fake):
     )
     with pytest.raises(Conflict, match="was decided meanwhile"):
         accept(item, figi, user=user)
-    fake.fake.log.clear()
+    openfigi.fake.log.clear()
     assert outcomes(resolve(APPLE)) == [(APPLE, "known", figi)]
-    assert fake.fake.log == []
+    assert openfigi.fake.log == []
 
 
-def test_a_figi_that_is_no_candidate_is_refused(fake):
+def test_a_figi_that_is_no_candidate_is_refused(openfigi):
     [item] = resolve(APPLE).items.all()
     with pytest.raises(InvalidInput, match="is none of the candidates"):
         accept(item, "BBG000B9XRY4", user=None)
@@ -203,7 +185,7 @@ def test_a_figi_that_is_no_candidate_is_refused(fake):
     assert not Asset.objects.exists()
 
 
-def test_a_declined_identifier_is_not_put_to_anybody_again(fake):
+def test_a_declined_identifier_is_not_put_to_anybody_again(openfigi):
     [item] = resolve(APPLE).items.all()
     assert decline(item, user=None, reason="a fund, not a share").status == ItemStatus.DECLINED
     again = resolve(APPLE)
@@ -213,14 +195,14 @@ def test_a_declined_identifier_is_not_put_to_anybody_again(fake):
     assert [status for _, status, _ in outcomes(resolve(APPLE, source="other"))] == ["review"]
 
 
-def test_what_is_put_off_comes_last(fake):
+def test_what_is_put_off_comes_last(openfigi):
     resolution = resolve(APPLE, *MANY_LISTINGS)
     first, second = resolution.items.all()
     postpone(first)
     assert [item.text for item in inbox()] == [second.text, first.text]
 
 
-def test_a_rule_decides_what_is_plain_and_leaves_the_rest(fake):
+def test_a_rule_decides_what_is_plain_and_leaves_the_rest(openfigi):
     numbers = [n for n in range(1, 200) if n % NOT_FOUND_EVERY][:20]
     resolution = resolve(*(f"ticker:{ticker_of(n)}" for n in numbers))
     waiting = list(inbox())
@@ -235,7 +217,7 @@ def test_a_rule_decides_what_is_plain_and_leaves_the_rest(fake):
         decide_by_rule(waiting, [" "], user=None)
 
 
-def test_an_index_is_no_asset(fake, home):
+def test_an_index_is_no_asset(openfigi, home):
     figi = made_figi(123, 1)
     FigiAnswer.objects.create(
         job_hash=_hash(figi),
@@ -258,7 +240,7 @@ def _hash(figi: str) -> str:
     return hash_of({"idType": "ID_BB_GLOBAL", "idValue": figi})
 
 
-def test_assets_that_wait_for_openfigi_get_what_it_says(fake):
+def test_assets_that_wait_for_openfigi_get_what_it_says(openfigi):
     figi = made_figi(5, 1)
     register_assets_from_figis([figi], source="a file")
     assert OpenFigiDetails.objects.get().name is None
@@ -267,16 +249,16 @@ def test_assets_that_wait_for_openfigi_get_what_it_says(fake):
 
 
 @pytest.mark.parametrize("fault", ["short_array", "extra_null"])
-def test_an_answer_that_cannot_be_used_is_asked_for_again_and_then_fails(fake, home, fault, monkeypatch):
+def test_an_answer_that_cannot_be_used_is_asked_for_again_and_then_fails(openfigi, home, fault, monkeypatch):
     monkeypatch.setattr("markets.services.resolutions.execution.PAUSE", 0)
-    fake.fake.plan.replace([{"fault": fault, "times": 1}])
+    openfigi.fake.plan.replace([{"fault": fault, "times": 1}])
     assert [status for _, status, _ in outcomes(resolve(APPLE, MICROSOFT))] == ["registered", "registered"]
-    assert len(fake.fake.log) == 2
-    fake.fake.plan.replace([{"fault": fault}])
+    assert len(openfigi.fake.log) == 2
+    openfigi.fake.plan.replace([{"fault": fault}])
     resolution = resolve("ticker:B", "ticker:C")
     assert [status for _, status, _ in outcomes(resolution)] == ["failed", "failed"]
     assert Asset.objects.count() == 2
-    fake.fake.plan.replace([])
+    openfigi.fake.plan.replace([])
     job = resume_resolution(resolution)
     jobs.execute(str(job.uid))
     assert [status for _, status, _ in outcomes(resolution)] == ["registered", "registered"]
@@ -284,9 +266,9 @@ def test_an_answer_that_cannot_be_used_is_asked_for_again_and_then_fails(fake, h
         resume_resolution(resolution)
 
 
-def test_a_provider_that_is_down_ends_the_job_and_loses_nothing(fake, home, monkeypatch):
+def test_a_provider_that_is_down_ends_the_job_and_loses_nothing(openfigi, home, monkeypatch):
     monkeypatch.setattr("markets.openfigi.client.FIRST_PAUSE", 0)
-    fake.fake.plan.replace([{"match": {"id_value": MICROSOFT}, "fault": "server_error", "status": 503}])
+    openfigi.fake.plan.replace([{"match": {"id_value": MICROSOFT}, "fault": "server_error", "status": 503}])
     lines = [APPLE, *(f"ticker:{ticker_of(n)}" for n in range(18, 27)), MICROSOFT]
     resolution = resolve(*lines)
     resolution.job.refresh_from_db()
@@ -294,7 +276,7 @@ def test_a_provider_that_is_down_ends_the_job_and_loses_nothing(fake, home, monk
     assert "did not answer after 5 tries: it answered 503" in resolution.job.error
     assert [status for _, status, _ in outcomes(resolution)][:1] == ["registered"]
     assert outcomes(resolution)[-1] == (MICROSOFT, "pending", None)
-    fake.fake.plan.replace([])
+    openfigi.fake.plan.replace([])
     jobs.execute(str(resume_resolution(resolution).uid))
     assert outcomes(resolution)[-1][1] == "registered"
 
@@ -312,9 +294,9 @@ def test_a_list_that_is_none_is_refused_and_leaves_nothing(lines, source, field)
     assert not ResolutionItem.objects.exists()
 
 
-def test_the_number_of_queries_does_not_grow_with_the_batch(fake, home, settings):
+def test_the_number_of_queries_does_not_grow_with_the_batch(openfigi, home, settings):
     settings.OPENFIGI_JOBS_PER_REQUEST = 100
-    fake.fake.settings.without_key = replace(fake.fake.settings.without_key, jobs=100)
+    openfigi.fake.settings.without_key = replace(openfigi.fake.settings.without_key, jobs=100)
     known = [n for n in range(1, 300) if n % NOT_FOUND_EVERY]
     resolve(f"ticker:{ticker_of(known[0])}")  # registers the type
     counts = []
@@ -325,7 +307,7 @@ def test_the_number_of_queries_does_not_grow_with_the_batch(fake, home, settings
     assert counts[0] == counts[1]
 
 
-def test_the_command_prints_a_table_and_its_counts(fake, home, tmp_path, capsys):
+def test_the_command_prints_a_table_and_its_counts(openfigi, home, tmp_path, capsys):
     path = tmp_path / "list.txt"
     path.write_text(f"{APPLE}\nUS0378331006\n")
     call_command("resolve_figis", str(path))
