@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 QUEUE_PATIENCE = dt.timedelta(minutes=10)  # a job that waits longer may have lost its message: it gets another
 SECONDS_FOR_A_DEAD_WORKER = 5.0  # a job is redelivered before PostgreSQL has noticed that its worker is gone
-MOST_ATTEMPTS = 3  # a job that kills its worker three times would kill the next one too
+MOST_ATTEMPTS = 3  # a job that kills its worker three times and comes no further would kill the next one too
 LATEST_MESSAGES = 500  # what a page can show; the run's own log has the rest
 SECONDS_BETWEEN_REPORTS = 0.3  # often enough for a live bar, rare enough to cost nothing
 
@@ -73,6 +73,10 @@ class JobProgress:
                 "updated_at = now() WHERE id = %s",
                 [done, total, storable_text(text)[:255], self.job.pk],
             )
+
+    def came_further(self) -> None:
+        """The job has done for good a part of its work: it does not count as one that kills its workers in vain."""
+        Job.objects.filter(pk=self.job.pk, attempts__gt=1).update(attempts=1)
 
     def close(self) -> None:
         if self._beside is not None:

@@ -12,8 +12,8 @@ from markets.models import FigiAnswer, ItemStatus, RememberedDecision, Resolutio
 from markets.openfigi.answers import FigiRow
 from markets.services.openfigi_registration import INDEX_SECTOR, FoundAsset, register_found
 from markets.services.resolutions.answers import rows_of
+from markets.services.resolutions.items import key_of, save_outcomes
 
-UPDATED = ["status", "message", "answer", "asset", "figi", "tries", "decided_at", "decided_by"]
 IS_INDEX = "It is an index, not an asset. Register it with register_index_from_figi."
 
 
@@ -23,10 +23,6 @@ class _Plan:
 
     ended: list[ResolutionItem] = field(default_factory=list)
     chosen: list[tuple[ResolutionItem, FigiRow]] = field(default_factory=list)
-
-
-def key_of(item: ResolutionItem) -> IdentifierKey:
-    return IdentifierKey(item.scheme, item.value, item.venue)
 
 
 def settle(resolution: Resolution, answered: Sequence[tuple[ResolutionItem, FigiAnswer]]) -> None:
@@ -39,7 +35,7 @@ def settle(resolution: Resolution, answered: Sequence[tuple[ResolutionItem, Figi
             item.answer = answer
             _judge(plan, item, answer, home, remembered.get(key_of(item)))
         _register(plan)
-        ResolutionItem.objects.bulk_update(plan.ended, UPDATED)
+        save_outcomes(plan.ended)
 
 
 def _judge(
@@ -109,7 +105,7 @@ def register_chosen(chosen: Sequence[tuple[ResolutionItem, FigiRow, str]]) -> No
     for item, row, reason in chosen:
         take(plan, item, row, reason)
     _register(plan)
-    ResolutionItem.objects.bulk_update(plan.ended, UPDATED)
+    save_outcomes(plan.ended)
 
 
 def remembered_decisions(source: str, keys: Iterable[IdentifierKey]) -> dict[IdentifierKey, RememberedDecision]:

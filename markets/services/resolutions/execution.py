@@ -19,7 +19,8 @@ from markets.services import jobs
 from markets.services.identifier_resolution import resolve_many
 from markets.services.openfigi_access import openfigi_client
 from markets.services.resolutions.answers import KEPT, hash_of, keep_answers, kept_answers
-from markets.services.resolutions.decisions import UPDATED, key_of, settle
+from markets.services.resolutions.decisions import settle
+from markets.services.resolutions.items import key_of, save_outcomes
 from markets.services.resolutions.submission import RESOLVE
 
 logger = logging.getLogger(__name__)
@@ -63,7 +64,7 @@ def _resolve_chunk(
     kept = kept_answers(hash_of(job.body()) for _, job in asked)
     at_home = [(item, kept[name]) for item, job in asked if (name := hash_of(job.body())) in kept]
     settle(resolution, at_home)
-    pace.report()
+    pace.came_further()
     remote = [(item, job) for item, job in asked if hash_of(job.body()) not in kept]
     while remote:
         size = client.limiter.jobs_per_request()
@@ -71,7 +72,7 @@ def _resolve_chunk(
         if any(item.tries for item, _ in batch):
             time.sleep(PAUSE)
         _ask(client, resolution, batch)
-        pace.report()
+        pace.came_further()
 
 
 def _end_known(resolution: Resolution, items: Sequence[ResolutionItem]) -> list[ResolutionItem]:
@@ -91,7 +92,7 @@ def _end_known(resolution: Resolution, items: Sequence[ResolutionItem]) -> list[
             continue
         item.status, item.asset, item.message = ItemStatus.KNOWN, asset, f"{asset} has this identifier."
         ended.append(item)
-    ResolutionItem.objects.bulk_update(ended, UPDATED)
+    save_outcomes(ended)
     return unknown
 
 
@@ -126,7 +127,7 @@ def _jobs_of(items: Sequence[ResolutionItem]) -> list[tuple[ResolutionItem, Mapp
             ended.append(item)
         else:
             asked.append((item, job))
-    ResolutionItem.objects.bulk_update(ended, UPDATED)
+    save_outcomes(ended)
     return asked
 
 
@@ -150,7 +151,7 @@ def _ask(client: OpenFigiClient, resolution: Resolution, batch: Sequence[tuple[R
             else:
                 unread.append(_tried(item, answer))
         settle(resolution, decided)
-        ResolutionItem.objects.bulk_update(unread, UPDATED)
+        save_outcomes(unread)
     for item in unread:
         logger.warning("OpenFIGI's answer to %s is %s: %s", key_of(item), item.status, item.message)
 
@@ -183,6 +184,10 @@ class _Pace:
         self._progress.report(
             done, self._total, f"{done:,} of {self._total:,} identifiers{self._eta(done)}", always=always
         )
+
+    def came_further(self) -> None:
+        self._progress.came_further()
+        self.report()
 
     def _eta(self, done: int) -> str:
         fresh, seconds = done - self._done_before, time.monotonic() - self._began

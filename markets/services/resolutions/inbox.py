@@ -13,7 +13,8 @@ from markets.engine.text import storable_text
 from markets.exceptions import Conflict, InvalidInput, NotFound
 from markets.models import ItemStatus, RememberedDecision, ResolutionItem
 from markets.services.resolutions.answers import rows_of
-from markets.services.resolutions.decisions import UPDATED, register_chosen
+from markets.services.resolutions.decisions import register_chosen
+from markets.services.resolutions.items import save_outcomes
 
 LONGEST_REASON = 1_000
 MOST_AT_ONCE = 10_000
@@ -58,7 +59,7 @@ def decline(item: ResolutionItem, *, user: User | None, reason: str = "") -> Res
         _sign(item, user)
         item.status = ItemStatus.DECLINED
         item.message = f"Declined by {user or 'a person'}. {reason}".strip()
-        item.save(update_fields=UPDATED)
+        save_outcomes([item])
         _remember(item, "", user, reason)
     return item
 
