@@ -162,6 +162,12 @@ class RunSuperseded(Conflict):
     code = "run_superseded"
 
 
+class StorageFull(MSMError):
+    """The disk of the database server is full; nothing was written."""
+
+    code = "storage_full"
+
+
 class DependencyCycleError(InvalidInput):
     """DataNodes that depend on each other in a circle."""
 

@@ -65,6 +65,17 @@ def is_held(space: LockSpace, number: int) -> bool:
         return bool(cursor.fetchone()[0])
 
 
+def is_ours(space: LockSpace, number: int) -> bool:
+    """Whether this connection holds the lock: not so after it was cut and made anew."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted "
+            "AND pid = pg_backend_pid() AND classid = %s::bigint::oid AND objid = %s::bigint::oid)",
+            [lock_class(space), number % 2**31],
+        )
+        return bool(cursor.fetchone()[0])
+
+
 @contextmanager
 def held(space: LockSpace, number: int, *, patience: float = 0.0) -> Iterator[bool]:
     """The lock for the block, if it was free or became so within `patience` seconds: yields whether it was."""

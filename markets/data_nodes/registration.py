@@ -4,9 +4,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, models, transaction
+from django.db.models import Q
 
 from markets import namespaces
 from markets.data_nodes.access import APIDataNode
+from markets.data_nodes.circles import closes_circle, refuse_circle
 from markets.data_nodes.configuration import encode_node
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.published_views import publish_view
@@ -74,7 +76,10 @@ def ensure_update(node: "DataNode", storage: StorageNode | None = None) -> NodeU
 
 
 def _link(node: "DataNode", update: NodeUpdate, *, linked: set[str]) -> None:
-    """Make the stored edges those that `dependencies()` tells now. One read by identifier stands for its writers."""
+    """Make the stored edges those that `dependencies()` tells now. One read by identifier stands for its writers.
+
+    Raises DependencyCycleError when they would close a circle; then they stay as they were.
+    """
     upstream: dict[str, DataNode] = {}
     read: list[str] = []
     for dependency in node.dependencies().values():
@@ -82,11 +87,18 @@ def _link(node: "DataNode", update: NodeUpdate, *, linked: set[str]) -> None:
             read.append(dependency.storage_hash)
         else:
             upstream[dependency.update_hash] = dependency
-    reading = NodeUpdate.objects.filter(storage__storage_hash__in=read) if read else NodeUpdate.objects.none()
+    # Whoever reads the table that it writes has no dependency, but its own past.
+    others = NodeUpdate.objects.exclude(Q(pk=update.pk) | Q(storage=update.storage_id, storage__is_engine_table=True))
+    reading = others.filter(storage__storage_hash__in=read) if read else NodeUpdate.objects.none()
     writers = {item.update_hash: item for item in reading}
     if linked != {*upstream, *writers}:
         known = {item.update_hash: item for item in NodeUpdate.objects.filter(update_hash__in=upstream)} | writers
-        update.dependencies.set([known.get(name) or ensure_update(upstream[name]) for name in {**upstream, **writers}])
+        wanted = [known.get(name) or ensure_update(upstream[name]) for name in {**upstream, **writers}]
+        if wanted and closes_circle(update, wanted):
+            for dependency in upstream.values():  # an edge on the way may be one that its node has given up
+                ensure_update(dependency)
+            refuse_circle(update, wanted)
+        update.dependencies.set(wanted)
 
 
 def record_metadata(
@@ -111,12 +123,16 @@ def record_metadata(
         changes |= {name: value for name, value in published.items() if getattr(storage, name) != value}
     if not changes:
         return
-    previous_identifier = storage.identifier
     for name, value in changes.items():
         setattr(storage, name, value)
     try:
         with transaction.atomic():
+            # Locked: two processes that rename it at once must not leave a view under a name that is no more.
+            locked = StorageNode.objects.select_for_update().values_list("identifier", flat=True)
+            previous_identifier = locked.get(pk=storage.pk)
             storage.save(update_fields=[*changes, "updated_at"])
+            if changes.keys() & {"identifier", "columns"}:
+                publish_view(storage, previous_identifier=previous_identifier)
     except IntegrityError as error:
         owner = StorageNode.objects.filter(identifier=storage.identifier).exclude(pk=storage.pk).first()
         if owner is None:
@@ -125,8 +141,6 @@ def record_metadata(
             f"The identifier {storage.identifier!r} already names the table {owner.storage_hash} of "
             f"{owner.node_class}. Give this node another identifier."
         ) from error
-    if changes.keys() & {"identifier", "columns"}:
-        publish_view(storage, previous_identifier=previous_identifier)
 
 
 def published_identifier(node: "DataNode", table: TableMetaData) -> str:

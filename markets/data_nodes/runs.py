@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Protocol
 import pandas as pd
 from django.db import connection, transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from markets import locks
-from markets.data_nodes import quality, registration, staleness
+from markets.data_nodes import faults, quality, registration, staleness
 from markets.data_nodes.access import APIDataNode
 from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import aware, empty_frame
@@ -150,9 +151,12 @@ def _run_one(
                 return node.last_run
             except BaseException as error:
                 logger.error("failed: %s", storable_text(str(error)))
-                _close_failed(run, error, log)
-                node.last_run = RunResult(run, RunStatus.FAILED, pd.DataFrame(), 0, 0, {})
+                told = faults.explained(error)
+                _close_failed(run, told, log)
+                node.last_run = RunResult(run, run.status, pd.DataFrame(), run.rows_returned, run.rows_written, {})
                 _after_failure(node)
+                if told is not error:
+                    raise told from error
                 raise
             finally:
                 node._progress = None
@@ -169,9 +173,11 @@ def _open_run(update: NodeUpdate, job: Job | None) -> NodeRun:
 def _close_interrupted(dead: QuerySet[NodeRun]) -> int:
     return dead.filter(status=RunStatus.RUNNING).update(
         status=RunStatus.FAILED,
-        finished_at=timezone.now(),
+        finished_at=Greatest("started_at", timezone.now()),  # a clock may have been set back
         error_type="Interrupted",
-        error_message="The process that ran this update died. Nothing of the run was written; run it again.",
+        error_message=(
+            "The process that ran this update died or lost its database. Nothing of the run was written; run it again."
+        ),
     )
 
 
@@ -206,6 +212,7 @@ def _steps(
     log: "_RunLog",
 ) -> RunResult:
     timings: dict[str, float] = {}
+    begun = time.perf_counter()
     with _timed(timings, "statistics"):  # steps 3 and 4
         node.update_statistics = load_statistics(storage, node.statistics_scope()) if override is None else override
         if recompute is not None:
@@ -246,9 +253,9 @@ def _steps(
         run.status = RunStatus.SUCCEEDED if total else RunStatus.UP_TO_DATE
         run.rows_returned, run.rows_written = rows_returned, total
         run.last_time_index = head.last_time
-        run.finished_at = timezone.now()
+        run.finished_at = max(timezone.now(), run.started_at)  # a clock may have been set back
         timings["write"] = round(time.perf_counter() - began, 6)
-        timings["total"] = round((run.finished_at - run.started_at).total_seconds(), 6)
+        timings["total"] = round(time.perf_counter() - begun, 6)
         run.timings = timings
         logger.info("%s rows written, %s returned", total, rows_returned)
         run.log = log.text()
@@ -326,6 +333,7 @@ def _close_failed(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
         _record_failure(run, error, log)
     except Exception:
         logger.exception("the failure of run %s cannot be recorded", run.uid)
+        run.status, run.rows_written = RunStatus.FAILED, 0  # as far as this process can tell; the next run closes it
 
 
 def _record_failure(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
@@ -336,7 +344,7 @@ def _record_failure(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
         message = f"The run was interrupted ({type(error).__name__}). Run it again."
     NodeRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(
         status=RunStatus.FAILED,
-        finished_at=timezone.now(),
+        finished_at=max(timezone.now(), run.started_at),
         error_type=type(error).__name__,
         error_message=storable_text(message)[:LONGEST_LOG],
         log=log.text(error),

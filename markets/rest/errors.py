@@ -102,6 +102,7 @@ _BY_SQLSTATE: dict[str, Callable[[], APIException]] = {
     "23502": lambda: ValidationError(["A value that is required is null."]),
     "40001": lambda: ConflictResponse("Another request changed the same rows. Try again.", "try_again"),
     "40P01": lambda: ConflictResponse("Another request changed the same rows. Try again.", "try_again"),
+    "53100": lambda: Unavailable("The disk of the database server is full. Ask its administrator to free space."),
     "55P03": lambda: ConflictResponse("Another request holds the row. Try again.", "try_again"),
 }
 
