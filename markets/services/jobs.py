@@ -153,7 +153,8 @@ def _do(job: Job) -> None:
             "The worker that did this job died or lost its database; it is done again from where its data stands.",
             "warning",
         )
-    job.status, job.attempts, job.started_at = JobStatus.RUNNING, job.attempts + 1, timezone.now()
+    job.status, job.attempts = JobStatus.RUNNING, job.attempts + 1
+    job.started_at = max(timezone.now(), job.queued_at)  # another host's clock may be ahead, or ours set back
     job.save(update_fields=["status", "attempts", "started_at", "updated_at"])
     try:
         with audit.acting(source="task", actor=job.requested_by, reason=f"job: {job.title}"):

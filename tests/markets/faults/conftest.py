@@ -13,6 +13,7 @@ import pytest
 from django.db import connections
 
 from markets.data_nodes import registry
+from msm_project.embedded import redis
 from msm_project.embedded.servers import stop_all
 from tests.markets.data_nodes.nodes import make_assets
 from tests.markets.faults.nodes import Staged
@@ -53,6 +54,8 @@ def world(servers: World, django_db_blocker) -> Iterator[World]:
     """A copy of the migrated database for the test, to which this process is attached; both servers run again after."""
     servers.start_postgres()
     servers.start_redis()
+    with redis.client(servers.places) as client:
+        client.flushall()
     with_name = f"t_{uuid.uuid4().hex[:8]}"
     servers.on_server("CREATE DATABASE {} TEMPLATE msm", with_name)
     servers.database = with_name

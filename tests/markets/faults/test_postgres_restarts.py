@@ -1,13 +1,15 @@
 """PostgreSQL restarts in the middle of a run: nothing half written, nothing lost, and whoever was cut off goes on."""
 
 import datetime as dt
+from functools import partial
 
 import pytest
 from django.db import OperationalError, connection, connections
 
 from markets.data_nodes import runs, storage
 from markets.models import JobStatus, NodeRun, RunStatus
-from markets.services import jobs, node_runs
+from markets.services import node_runs
+from tests.markets.faults.asking import ended, job_of, reached
 from tests.markets.faults.nodes import Staged, rows_of
 from tests.markets.faults.whole import SUCCEEDED, UP_TO_DATE, assert_table_is_whole
 from tests.markets.faults.world import wait_for
@@ -124,29 +126,6 @@ def test_a_commit_whose_answer_is_lost_is_told_as_the_success_that_it_was(world,
 
 
 # --- a worker's job --------------------------------------------------------------------------------------------------
-def job_of(node):
-    update = node_runs.register_node(node)
-    return jobs.record("run_node", "run", {"node_update": str(update.uid), "update_tree": True})
-
-
-def ended(job):
-    def look():
-        try:
-            job.refresh_from_db()
-        except OperationalError:
-            connection.close()
-            return False
-        return job.is_finished
-
-    wait_for(look, f"the end of {job.title}")
-    return job
-
-
-def reached(place, stage):
-    marks = place / "reached"
-    return lambda: marks.exists() and marks.read_text().splitlines().count(stage)
-
-
 def test_a_workers_job_is_cut_off_by_restarts_and_done_to_its_end(world, place, tmp_path):
     """One worker, never started again: it is cut off in update(), in the COPY and before the commit."""
     log = tmp_path / "worker.log"
@@ -173,7 +152,7 @@ def test_a_workers_job_is_cut_off_by_restarts_and_done_to_its_end(world, place, 
         if stage == "copy":
             wait_for(somebody_waits_for_the_lock, "the COPY to come to the trigger")
         else:
-            wait_for(reached(where, stage), f"the job to come to {stage}")
+            wait_for(partial(reached, where, stage), f"the job to come to {stage}")
         # when
         world.restart_postgres(how)
         connection.close()

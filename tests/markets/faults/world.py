@@ -161,6 +161,11 @@ class World:
         while self.processes:
             self.kill(self.processes.pop())
 
+    def queued(self) -> int:
+        """How many tasks wait in the queue."""
+        with redis.client(self.places) as client:
+            return int(client.llen("msm"))  # type: ignore[arg-type]
+
     def send(self, uids: Sequence[Any]) -> None:
         """The message that `jobs.publish` sends, for each job."""
         with Celery(broker=self.redis_url, set_as_current=False) as application:
