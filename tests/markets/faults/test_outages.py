@@ -7,6 +7,7 @@ import socket
 import time
 
 from django.contrib.auth.models import User
+from django.db import connection
 
 from markets.models import Job, JobStatus
 from markets.services import access, node_runs
@@ -36,13 +37,13 @@ class Site:
 
     def ask(self, method: str, path: str, **headers: str) -> tuple[int, str, str | None]:
         """Status, body and Retry-After."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
         try:
-            connection.request(method, path, body="{}" if method == "POST" else None, headers=headers or self.headers)
-            answer = connection.getresponse()
+            line.request(method, path, body="{}" if method == "POST" else None, headers=headers or self.headers)
+            answer = line.getresponse()
             return answer.status, answer.read().decode(), answer.headers.get("Retry-After")
         finally:
-            connection.close()
+            line.close()
 
 
 def test_msm_while_its_servers_are_away(world, place, tmp_path):
@@ -82,6 +83,7 @@ def test_msm_while_its_servers_are_away(world, place, tmp_path):
     wait_for(lambda: "msm: beat ended (exit code 75); starting it again" in log.read_text(), "beat to notice")
     # and when it is back, everything goes on: no request fails, the worker works, the scheduler is there again
     world.start_postgres()
+    connection.close()
     assert [site.ask("GET", "/api/v1/asset/")[0] for _ in range(8)] == [200] * 8
     first = asked_for(site, run)
     assert (ended(first).status, first.attempts) == (JobStatus.SUCCEEDED, 1)
