@@ -64,7 +64,7 @@ def try_to_hold(holder: BaseDatabaseWrapper) -> bool:
 
 
 def forget_the_future() -> int:
-    """Schedules that ran in the future, by a clock that was set back since, would wait for it: let them have run now."""
+    """Schedules that ran in the future, by a clock that was set back, would wait for it: let them have run now."""
     from django.utils import timezone
     from django_celery_beat.models import PeriodicTask
 

@@ -117,19 +117,19 @@ def conflict(identifier, owner):
 def check_two_identifiers_for_one_table(race, place, number):
     """The name that was published last is the name, and no view stays under the other."""
     (place / "days").write_text("200")
-    parts = [
-        Staged(str(place), table=f"names{number}", assets=assets, identifier=f"{name}{number}")
-        for assets, name in (("AB", "x"), ("CD", "y"))
-    ]
-    assert race(*parts) == [["succeeded", ""], ["succeeded", ""]]
-    assert_table_is_whole(parts[0], rows_of(200, "ABCD"), [SUCCEEDED, SUCCEEDED])
-    name = StorageNode.objects.get(storage_hash=parts[0].storage_hash).identifier
-    assert name in {f"x{number}", f"y{number}"}
-    assert views_of(parts[0]) == [name]
-    assert view_rows(name) == 800
-    # and once more, on the table that is there
-    assert race(*parts) == [["up_to_date", ""], ["up_to_date", ""]]
-    assert views_of(parts[0]) == [StorageNode.objects.get(storage_hash=parts[0].storage_hash).identifier]
+    runs = []
+    for names, run in (("xy", SUCCEEDED), ("vw", UP_TO_DATE)):  # as the table is made, and when it is there
+        parts = [
+            Staged(str(place), table=f"names{number}", assets=assets, identifier=f"{name}{number}")
+            for assets, name in zip(("AB", "CD"), names, strict=True)
+        ]
+        assert race(*parts) == [list(run), list(run)]
+        runs += [run, run]
+        assert_table_is_whole(parts[0], rows_of(200, "ABCD"), runs)
+        name = StorageNode.objects.get(storage_hash=parts[0].storage_hash).identifier
+        assert name in {f"{letter}{number}" for letter in names}
+        assert views_of(parts[0]) == [name]
+        assert view_rows(name) == 800
 
 
 def views_of(node):
