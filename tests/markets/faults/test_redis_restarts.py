@@ -3,8 +3,6 @@
 import signal
 from functools import partial
 
-import pytest
-
 from markets.models import JobStatus
 from tests.markets.faults.asking import ended, job_of, reached
 from tests.markets.faults.nodes import Staged, rows_of
@@ -12,13 +10,12 @@ from tests.markets.faults.whole import SUCCEEDED, assert_table_is_whole
 from tests.markets.faults.world import wait_for
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_queued_tasks_outlive_the_broker(world, place, tmp_path, how):
+def test_queued_tasks_outlive_the_broker(world, place, tmp_path):
     # given three tasks in the queue, nobody to do them, and a broker that dies
     nodes = [Staged(str(place), table=f"k{number}") for number in range(3)]
     asked = [job_of(node) for node in nodes]
     world.send([job.uid for job in asked])
-    world.stop_redis(how)
+    world.stop_redis(signal.SIGKILL)
     # when
     world.start_redis()
     world.start_worker(tmp_path / "worker.log")
