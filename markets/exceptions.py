@@ -139,9 +139,16 @@ class ColumnContractError(FrameError):
 
 
 class DuplicateKeys(FrameError):
-    """The frame, or the frame and the table, hold one key twice."""
+    """The frame, or the frame and the table, hold one key twice.
+
+    `keys` has those that a table held already (10,000 at most), as the texts of the key's columns in the table's order.
+    """
 
     code = "duplicate_key"
+
+    def __init__(self, message: str, *, keys: Sequence[tuple[str, ...]] = (), field: str | None = None) -> None:
+        super().__init__(message, field=field)
+        self.keys = list(keys)
 
 
 class AlreadyRunning(Conflict):

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("msm.nodes.writes")
 KEYS_IN_MESSAGE = 10
+KEYS_IN_ERROR = 10_000  # as many rows as REST takes at once
 WriteMode = Literal["append", "overwrite", "insert_only"]
 
 
@@ -126,12 +127,14 @@ class Write:
         assert self.valid is not None
         asset_ids = lock_assets(self.valid)
         with staged(self._contract, late):
-            found, total = existing_keys(self._contract, most=KEYS_IN_MESSAGE)
+            found, total = existing_keys(self._contract, most=KEYS_IN_ERROR)
         if total:
-            listed = ", ".join(found) + (", …" if total > len(found) else "")
+            shown = [" / ".join(key) for key in found[:KEYS_IN_MESSAGE]]
+            listed = ", ".join(shown) + (", …" if total > len(shown) else "")
             raise DuplicateKeys(
                 f"{self.storage} holds {total:,} of the frame's keys already: {listed}. It is written once and never "
-                "changed: give corrections a later time_index. Nothing was written."
+                "changed: give corrections a later time_index. Nothing was written.",
+                keys=found,
             )
         append_rows(self._contract, self.valid)
         self._record(self.valid, asset_ids)

@@ -87,6 +87,11 @@ class FrameRequest:
             assets=parameters.names(request, "asset_identifier"),
         )
 
+    def refuse_range_beside_as_of(self) -> None:
+        """Raise 400 when a range is asked for, too."""
+        if self.start is not None or self.end is not None:
+            raise ValidationError({"as_of": "as_of names one cross-section. Leave out start and end, or as_of."})
+
 
 def frame_response(
     parts: Iterator[pd.DataFrame], layout: FrameLayout, format: Format, *, name: str
