@@ -59,6 +59,12 @@ class UnknownIdentifiers(InvalidInput):
         super().__init__(f"{named(self.identifiers, 'identifier')} not registered as {kind}. {remedy}")
 
 
+class WrongType(InvalidInput, TypeError):
+    """A value of a kind that is not taken here."""
+
+    code = "wrong_type"
+
+
 class UnknownFields(InvalidInput, TypeError):
     """Fields that a row does not have, or that cannot be given here."""
 
@@ -173,6 +179,12 @@ class DependencyCycleError(InvalidInput):
     """DataNodes that depend on each other in a circle."""
 
     code = "dependency_cycle"
+
+
+class DependencyDriftError(InvalidInput):
+    """A DataNode whose `dependencies()` tells other nodes each time it is asked."""
+
+    code = "dependency_drift"
 
 
 class UnknownNodeClass(InvalidInput):

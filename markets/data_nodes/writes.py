@@ -21,7 +21,7 @@ from markets.data_nodes.progress import (
 from markets.data_nodes.statistics import ASSET_DIMENSION, Identity, from_microseconds
 from markets.data_nodes.storage import TableContract, add_primary_key, append_rows, create_table
 from markets.data_nodes.upserts import existing_keys, staged, upsert_staged
-from markets.engine.frames import ValidFrame, validate_frame
+from markets.engine.frames import ValidFrame, integers_as_floats, validate_frame
 from markets.exceptions import DuplicateKeys, InvalidInput
 from markets.models import StorageNode
 
@@ -62,6 +62,11 @@ class Write:
             declared={column.column_name: column.dtype for column in self.metadata},
             table=str(self.storage),
         )
+        wider = integers_as_floats(self.frame, self.tokens)
+        if wider:
+            logger.warning(
+                "%s: whole numbers where %s holds floats; they are stored as floats", ", ".join(wider), self.storage
+            )
 
     def execute(self) -> None:
         """Write the rows and their statistics; must run in the run's transaction.
