@@ -64,10 +64,19 @@ class AssetSnapshot(DataNode):
                     field="time_index",
                 )
             records[key] = [_text(item, name, position) for name in COLUMNS]
+        return AssetSnapshot._frame_of(records)
+
+    @staticmethod
+    def empty_frame() -> pd.DataFrame:
+        """No rows, in the shape of `build_frame`."""
+        return AssetSnapshot._frame_of({})
+
+    @staticmethod
+    def _frame_of(records: dict[tuple[dt.datetime, str], list[str]]) -> pd.DataFrame:
         ordered = sorted(records)
         index = pd.MultiIndex.from_arrays(
             [
-                pd.DatetimeIndex([time for time, _ in ordered]).tz_convert("UTC").as_unit("ns"),
+                pd.to_datetime([time for time, _ in ordered], utc=True).as_unit("ns"),
                 pd.Index([name for _, name in ordered], dtype="str"),
             ],
             names=list(INDEX_NAMES),

@@ -11,7 +11,7 @@ import pandas as pd
 from django.db import connection
 from django.db.models import Exists, OuterRef, QuerySet
 
-from markets.data_nodes.reads import aware
+from markets.data_nodes.reads import aware, read_frame
 from markets.data_nodes.snapshots import AssetSnapshot
 from markets.data_nodes.upserts import instant_text
 from markets.data_nodes.writes import KEYS_IN_ERROR, KEYS_IN_MESSAGE
@@ -95,6 +95,17 @@ def _who_and_why() -> str:
 def snapshot_storage() -> StorageNode | None:
     """The registration of the table of snapshots; None before the first one."""
     return StorageNode.objects.filter(storage_hash=AssetSnapshot().storage_hash).first()
+
+
+def snapshots_of(
+    identifier: str, *, start_date: dt.datetime | None = None, end_date: dt.datetime | None = None
+) -> pd.DataFrame:
+    """The snapshots of an asset, the oldest first, as `AssetSnapshot.build_frame` gives them; empty when it has none."""
+    storage = snapshot_storage()
+    if storage is None:
+        return AssetSnapshot.empty_frame()
+    only = {"asset_identifier": [identifier]}
+    return read_frame(storage, start_date=start_date, end_date=end_date, dimension_filters=only)
 
 
 def snapshots_as_of(rows: "QuerySet[AssetSnapshotRow]", instant: dt.datetime) -> "QuerySet[AssetSnapshotRow]":
