@@ -1,7 +1,7 @@
 """Hash namespaces: nodes made in one have tables and identifiers of their own, apart from everybody else's.
 
-    with hash_namespace("experiment"):
-        MovingAverage(configuration, prices).run()
+with hash_namespace("experiment"):
+    MovingAverage(configuration, prices).run()
 """
 
 from collections.abc import Iterator

@@ -39,8 +39,8 @@ class DataNode(StoredData):
     Class attributes: `index_names`; `key_columns`, the primary key's order (identities before time unless told);
     `model`, a Django model that owns the table (else the engine makes one); `_ARGS_IGNORE_IN_STORAGE_HASH`, arguments
     that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins.
-    `hash_namespace` sets an experiment's hashes apart, and so does its alias `namespace`; "" is none. Unless given it is
-    that of the block `with hash_namespace(…)`, else the namespace of the process.
+    `hash_namespace` sets an experiment's hashes apart, and so does its alias `namespace`; "" is none. Unless given it
+    is that of the block `with hash_namespace(…)`, else the namespace of the process.
 
     `write_mode`, on the class or the instance, says what becomes of rows that are not later than the last row of their
     identity: `append` leaves them alone, `overwrite` inserts them or writes them over what is stored, `insert_only`
@@ -215,7 +215,8 @@ def _remembering_arguments(initialise: Callable[..., None]) -> Callable[..., Non
             self._names_namespace = said is not None
             if said is not None:  # what is built in the constructor belongs to it, too
                 with hash_namespace(said):
-                    return initialise(self, *positional, **named)
+                    initialise(self, *positional, **named)
+                return
         elif self._hands_positions_on:  # what went through *args gets its names from the parent
             inherited, self._hands_positions_on = _bound_arguments(signature, self, positional, named)
             self.arguments = inherited | self.arguments
@@ -225,7 +226,6 @@ def _remembering_arguments(initialise: Callable[..., None]) -> Callable[..., Non
     return wrapper
 
 
-@functools.cache
 def _has_alias(cls: type[DataNode]) -> bool:
     """Whether `namespace` is the alias of `hash_namespace`, and no argument of a subclass's own."""
     own = (vars(parent)["__init__"] for parent in cls.__mro__ if "__init__" in vars(parent) and parent is not DataNode)

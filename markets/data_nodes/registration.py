@@ -99,7 +99,7 @@ def _link(node: "DataNode", update: NodeUpdate, *, linked: set[str]) -> None:
 
 
 def _told(node: "DataNode") -> tuple[dict[str, "DataNode"], list[str]]:
-    """The nodes that it reads by their update hashes, and the storage hashes of the tables that it reads as they are."""
+    """The nodes that it reads by their update hashes, and the storage hashes of tables that it reads as they are."""
     upstream: dict[str, DataNode] = {}
     read: set[str] = set()
     for dependency in node.upstream().values():

@@ -206,9 +206,7 @@ class UpdateStatistics:
         for (asset, *_), last in self.index_progress.items():
             earliest[asset] = min(last, earliest.get(asset, last))
         delta = extra_time_delta or dt.timedelta()
-        return {
-            asset: {"start_date_operand": ">=", "start_date": last + delta} for asset, last in earliest.items()
-        }
+        return {asset: {"start_date_operand": ">=", "start_date": last + delta} for asset, last in earliest.items()}
 
     def get_update_range_map_great_or_equal_columnar(
         self, extra_time_delta: dt.timedelta | None = None, column_filter: Iterable[str] | None = None

@@ -202,7 +202,9 @@ class SnapshotViewSet(MSMView, ListModelMixin, GenericViewSet):
         if storage is None:
             unknown = sorted(set(wanted.columns or ()) - set(layout.names))
             if unknown:
-                raise ValidationError({"columns": f"There is no column {unknown[0][:60]!r}. Known: {', '.join(COLUMNS)}."})
+                raise ValidationError(
+                    {"columns": f"There is no column {unknown[0][:60]!r}. Known: {', '.join(COLUMNS)}."}
+                )
             parts = iter([empty_frame(layout)])
         elif as_of is not None:
             wanted.refuse_range_beside_as_of()

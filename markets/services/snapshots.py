@@ -79,8 +79,9 @@ def _refuse_faults(frame: pd.DataFrame) -> None:
     if taken:
         keys = [(name, instant_text(time)) for name, time, _ in taken]
         shown = ", ".join(" / ".join(key) for key in keys[:KEYS_IN_MESSAGE])
+        more = ", …" if len(keys) > KEYS_IN_MESSAGE else ""
         raise DuplicateKeys(
-            f"{taken[0][2]:,} of the snapshots are stored already: {shown}{', …' if len(keys) > KEYS_IN_MESSAGE else ''}. "
+            f"{taken[0][2]:,} of the snapshots are stored already: {shown}{more}. "
             "They are written once and never changed: give corrections a later time_index. Nothing was written.",
             keys=keys,
         )
@@ -100,7 +101,7 @@ def snapshot_storage() -> StorageNode | None:
 def snapshots_of(
     identifier: str, *, start_date: dt.datetime | None = None, end_date: dt.datetime | None = None
 ) -> pd.DataFrame:
-    """The snapshots of an asset, the oldest first, as `AssetSnapshot.build_frame` gives them; empty when it has none."""
+    """The snapshots of an asset, the oldest first, as `AssetSnapshot.build_frame` gives them; it may have none."""
     storage = snapshot_storage()
     if storage is None:
         return AssetSnapshot.empty_frame()

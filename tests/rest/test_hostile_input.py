@@ -154,7 +154,12 @@ BAD_FRAMES = [
 
 @pytest.mark.parametrize(
     "path",
-    ["asset-snapshot/data/", "data-node/{identifier}/data/", "portfolio/{portfolio}/values/", "portfolio/{portfolio}/weights/"],
+    [
+        "asset-snapshot/data/",
+        "data-node/{identifier}/data/",
+        "portfolio/{portfolio}/values/",
+        "portfolio/{portfolio}/weights/",
+    ],
 )
 def test_bad_frame_requests_are_400(path: str, world: World, admin: APIClient) -> None:
     for query in BAD_FRAMES:

@@ -231,7 +231,9 @@ def test_snapshots_as_a_frame(admin: APIClient) -> None:
     assert frame(admin) == [first, second, third]
     assert frame(admin, "?as_of=2026-05-25") == [second, third]
     assert frame(admin, "?as_of=2026-05-25T12:30:00Z&asset_identifier=BTC") == [first]
-    assert frame(admin, "?as_of=9999-12-31T23:59:59.999999Z&columns=ticker&limit=1") == [["2026-05-25T12:00:00Z", "ETH", ""]]
+    assert frame(admin, "?as_of=9999-12-31T23:59:59.999999Z&columns=ticker&limit=1") == [
+        ["2026-05-25T12:00:00Z", "ETH", ""]
+    ]
     assert frame(admin, "?start=2026-05-25T12:30:00Z") == [third]
     text = body_of(admin.get(f"{URL}data/?format=csv")).decode()
     assert text.splitlines()[1] == "2026-05-25T12:00:00Z,BTC,,old,,"
