@@ -59,6 +59,12 @@ class UnknownIdentifiers(InvalidInput):
         super().__init__(f"{named(self.identifiers, 'identifier')} not registered as {kind}. {remedy}")
 
 
+class WrongType(InvalidInput, TypeError):
+    """A value of a kind that is not taken here."""
+
+    code = "wrong_type"
+
+
 class UnknownFields(InvalidInput, TypeError):
     """Fields that a row does not have, or that cannot be given here."""
 
@@ -139,9 +145,16 @@ class ColumnContractError(FrameError):
 
 
 class DuplicateKeys(FrameError):
-    """The frame, or the frame and the table, hold one key twice."""
+    """The frame, or the frame and the table, hold one key twice.
+
+    `keys` has those that a table held already (10,000 at most), as the texts of the key's columns in the table's order.
+    """
 
     code = "duplicate_key"
+
+    def __init__(self, message: str, *, keys: Sequence[tuple[str, ...]] = (), field: str | None = None) -> None:
+        super().__init__(message, field=field)
+        self.keys = list(keys)
 
 
 class AlreadyRunning(Conflict):
@@ -172,6 +185,12 @@ class DependencyCycleError(InvalidInput):
     """DataNodes that depend on each other in a circle."""
 
     code = "dependency_cycle"
+
+
+class DependencyDriftError(InvalidInput):
+    """A DataNode whose `dependencies()` tells other nodes each time it is asked."""
+
+    code = "dependency_drift"
 
 
 class UnknownNodeClass(InvalidInput):

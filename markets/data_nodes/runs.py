@@ -18,6 +18,7 @@ from django.utils import timezone
 from markets import locks
 from markets.data_nodes import faults, quality, registration, staleness
 from markets.data_nodes.access import APIDataNode
+from markets.data_nodes.hash_namespaces import hash_namespace
 from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import aware, empty_frame
 from markets.data_nodes.statistics import ASSET_DIMENSION, UpdateStatistics, identifiers_of, load_statistics
@@ -108,7 +109,7 @@ def execution_order(head: "DataNode") -> "list[DataNode]":
             circle = [*path[path.index(node.update_hash) :], node.update_hash]
             raise DependencyCycleError(f"DataNodes depend on each other in a circle: {' → '.join(circle)}.")
         path.append(node.update_hash)
-        for dependency in node.dependencies().values():
+        for dependency in node.upstream().values():
             if not isinstance(dependency, APIDataNode):
                 visit(dependency)
         path.pop()
@@ -129,6 +130,8 @@ def _run_one(
     storage = registration.ensure_storage(node)  # step 1
     update = registration.ensure_update(node, storage)  # step 2
     node.last_run = None
+    for dependency in node.upstream().values():
+        dependency.forget_statistics()  # what the node asks of it is asked anew
     job = observer.job if observer is not None else None
     if patience and observer is not None and locks.is_held(locks.LockSpace.NODE_UPDATE, update.pk):
         observer.node_progressed(node, 0, None, "waiting for another run of it to end")
@@ -145,8 +148,12 @@ def _run_one(
             if update.stale_from is not None and recompute is None:
                 logger.warning("%s Recompute it: run with force_update=True.", staleness.stale_notice(update))
             try:
+                staleness.await_writers(_tables_read(node, update))
                 # Inside a transaction of the caller's a failed query must not take the run's record with it.
-                with transaction.atomic() if connection.in_atomic_block else nullcontext():
+                with (
+                    transaction.atomic() if connection.in_atomic_block else nullcontext(),
+                    hash_namespace(node.hash_namespace),
+                ):
                     node.last_run = _steps(node, storage, run, override, recompute, log)
                 return node.last_run
             except BaseException as error:
@@ -160,6 +167,14 @@ def _run_one(
                 raise
             finally:
                 node._progress = None
+
+
+def _tables_read(node: "DataNode", update: NodeUpdate) -> list[int]:
+    """The ids of the tables that the node reads directly."""
+    hashes = [*update.tables_read, *(item.storage_hash for item in node.upstream().values())]
+    if not hashes:
+        return []
+    return sorted(StorageNode.objects.filter(storage_hash__in=hashes).values_list("pk", flat=True))
 
 
 def _open_run(update: NodeUpdate, job: Job | None) -> NodeRun:
@@ -243,6 +258,7 @@ def _steps(
                 _mark_readers(member, run.node_update, table, dict.fromkeys(gone.identities, recompute.since))
             staleness.clear(run.node_update, marked_at=recompute.marked_at)
         staleness.remember_scope(run.node_update, node.assets_read())
+        registration.record_companions(run.node_update, (write.storage for write in writes[1:]))
         for write in writes:
             write.execute()
             registration.record_metadata(write.node, write.storage, write.tokens, write.metadata)
@@ -286,7 +302,8 @@ def delete_after_date(
 def _mark_readers(node: "DataNode", update: NodeUpdate, table: StorageNode, changes: staleness.Changes) -> None:
     """Mark who reads these rows; where several updates have each a part of the table, who reads this one's."""
     writer = update if node.statistics_scope() and update.storage_id == table.pk else None
-    staleness.mark_dependents(table, changes, reason=f"{table} has late, changed or deleted rows.", writer=writer)
+    reason = f"{table} has late, changed or deleted rows."
+    staleness.mark_dependents(table, changes, reason=reason, writer=writer, by=update)
 
 
 def _own_filters(node: "DataNode", assets: Sequence[str] | None) -> dict[str, Sequence[str]]:

@@ -31,10 +31,20 @@ from markets.rest.jobs import JobSerializer
 from markets.rest.pagination import PAGING
 from markets.rest.serializers import StrictBooleanField, StrictSerializer
 from markets.services import node_runs
-from markets.services.frames_out import FrameLayout, read_parts
+from markets.services.frames_out import FrameLayout, read_as_of, read_parts
 
 IDENTIFIER = OpenApiParameter(
     "identifier", str, OpenApiParameter.PATH, description="Published identifier, update hash or uid."
+)
+BOUNDS = [
+    OpenApiParameter("great_or_equal", bool, default=True, description="false: rows after `start` only."),
+    OpenApiParameter("less_or_equal", bool, default=True, description="false: rows before `end` only."),
+]
+AS_OF = OpenApiParameter(
+    "as_of",
+    str,
+    description="The latest row of each identity at this time, not with start or end; a date is the end of its day "
+    "(UTC).",
 )
 _latest_run = NodeRun.objects.filter(node_update=OuterRef("pk")).order_by("-id")
 
@@ -157,7 +167,7 @@ class DataNodeViewSet(RegistryViewSet):
     lookup_url_kwarg = "identifier"
     row_name = "DataNode"
     query_parameters = {
-        "data": (*FRAME_NAMES, "asset_identifier"),
+        "data": (*FRAME_NAMES, "asset_identifier", "as_of", "great_or_equal", "less_or_equal"),
         "statistics": (*PAGING, "asset_identifier"),
         "runs": PAGING,
     }
@@ -191,20 +201,43 @@ class DataNodeViewSet(RegistryViewSet):
         body = NodeDetailSerializer(self.get_object()).data
         return Response(body, headers={"ETag": body_etag(body)})
 
-    @extend_schema(parameters=[IDENTIFIER, *FRAME_PARAMETERS, ASSETS], responses=FRAME_RESPONSES, filters=False)
+    def known_parameters(self, action_name: str) -> tuple[str, ...]:
+        """Of a table's rows also its dimensions."""
+        known = super().known_parameters(action_name)
+        return (*known, *self.get_storage().index_names[1:]) if action_name == "data" else known
+
+    @extend_schema(
+        parameters=[IDENTIFIER, *FRAME_PARAMETERS, *BOUNDS, ASSETS, AS_OF],
+        responses=FRAME_RESPONSES,
+        filters=False,
+    )
     @action(detail=True, methods=["get"], pagination_class=None, content_negotiation_class=AnyAccept)
     def data(self, request: Request, *args: Any, **kwargs: Any) -> StreamingHttpResponse:
-        """The rows of the node's table, in the order of its index, streamed."""
+        """The rows of the node's table, in the order of its index, streamed.
+
+        Each dimension of the table is a filter, too: `index_identifier=SOFR&cadence=1d,15m`.
+        """
         storage = self.get_storage()
-        wanted = FrameRequest.of(request)
-        parts = read_parts(
-            storage,
-            start_date=wanted.start,
-            end_date=wanted.end,
-            dimension_filters=None if wanted.assets is None else {"asset_identifier": wanted.assets},
-            columns=wanted.columns,
-            limit=wanted.limit,
-        )
+        wanted, as_of = FrameRequest.of(request), parameters.as_of(request)
+        named = {name: parameters.names(request, name) for name in (*storage.index_names[1:], "asset_identifier")}
+        filters = {name: values for name, values in named.items() if values is not None}
+        if as_of is not None:
+            wanted.refuse_range_beside_as_of()
+            frame = read_as_of(storage, as_of, dimension_filters=filters, columns=wanted.columns)
+            parts = iter([frame if wanted.limit is None else frame.iloc[: wanted.limit]])
+        else:
+            start, end = wanted.bounds(
+                great_or_equal=parameters.flag(request, "great_or_equal", default="true"),
+                less_or_equal=parameters.flag(request, "less_or_equal", default="true"),
+            )
+            parts = read_parts(
+                storage,
+                start_date=start,
+                end_date=end,
+                dimension_filters=filters or None,
+                columns=wanted.columns,
+                limit=wanted.limit,
+            )
         return frame_response(parts, FrameLayout.of(storage, wanted.columns), wanted.format, name=str(storage))
 
     @extend_schema(

@@ -20,7 +20,6 @@ WRITTEN_BY_THE_ENGINE = {
     for app, models in {
         "markets": (
             *("calendarsession", "storagenode", "nodeupdate", "noderun", "updatestatistic", "job", "jobmessage"),
-            "assetsnapshot",
             *("importrun", "importrow", "importchunk"),
         ),
         "portfolios": ("signalweight", "portfolioweight", "portfoliovalue"),
@@ -30,6 +29,7 @@ WRITTEN_BY_THE_ENGINE = {
 } - {"markets.change_job"}
 WITHHELD = {
     *WRITTEN_BY_THE_ENGINE,
+    *("markets.change_assetsnapshot", "markets.delete_assetsnapshot"),  # snapshots are added, never changed
     "markets.force_delete_public_asset",  # a superuser's, who confirms
     "markets.change_accesstoken",  # a token is made and revoked, never changed
 }

@@ -54,6 +54,7 @@ TABLES = (
     *("markets_issuer", "markets_index", "markets_indextype", "markets_currencyspot", "markets_bond"),
     *("markets_indexvalue", "markets_future", "markets_calendardate", "markets_calendarevent"),
     *("markets_importrun", "markets_importrow", "markets_importchunk"),
+    "markets_assetsnapshot",
 )
 
 
@@ -524,8 +525,22 @@ ROUTES += [
         effect=ASKS,
     ),
 ]
+VIEW_SNAPSHOT = "markets.view_assetsnapshot"
+ROUTES += [
+    Route("get", "asset-snapshot/", (VIEW_SNAPSHOT,)),
+    Route("get", "asset-snapshot/data/", (VIEW_SNAPSHOT,)),
+    Route(
+        "post",
+        "asset-snapshot/",
+        ("markets.add_assetsnapshot",),
+        201,
+        {"snapshots": [{"time_index": "2026-05-25T12:00:00Z", "asset_identifier": "AAA", "ticker": "T"}]},
+        effect={"markets_assetsnapshot": 1, "markets_updatestatistic": 1, "markets_noderun": 1},
+    ),
+    Route("get", "asset/{asset}/latest-snapshot/", ("markets.view_asset", VIEW_SNAPSHOT)),
+]
 READS = [route for route in ROUTES if not route.writes]
-LISTS = [route for route in READS if "{" not in route.path]
+LISTS = [route for route in READS if "{" not in route.path and not route.path.endswith("/data/")]
 WRITES = [route for route in ROUTES if route.writes]
 BODIES = [route for route in WRITES if route.body is not None]
 VIEWS = sorted({name for route in READS for name in route.needs})
