@@ -14,6 +14,7 @@ class ColumnMetaData(BaseModel):
     column_name: str = Field(min_length=1, max_length=63)
     dtype: str = Field(max_length=100)
     label: str = Field(default="", max_length=250)
+    unit: str = Field(default="", max_length=32, description="What the values are counted in, such as USD or %.")
     description: str = ""
 
     @field_validator("dtype")

@@ -38,6 +38,7 @@ class DataNode(StoredData):
     Class attributes: `index_names`; `key_columns`, the primary key's order (identities before time unless told);
     `model`, a Django model that owns the table (else the engine makes one); `_ARGS_IGNORE_IN_STORAGE_HASH`, arguments
     that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins.
+    `takes_configuration`, False where a node is of no use without what a script binds to it, so that no form offers it.
     `hash_namespace` sets an experiment's hashes apart; unless given it is the namespace of the process.
 
     `write_mode`, on the class or the instance, says what becomes of rows that are not later than the last row of their
@@ -52,6 +53,7 @@ class DataNode(StoredData):
     OFFSET_START: ClassVar[dt.datetime] = EARLIEST_UPDATE
     _ARGS_IGNORE_IN_STORAGE_HASH: ClassVar[Sequence[str]] = ()
     _ARGS_IGNORE_IN_HASHES: ClassVar[Sequence[str]] = ()
+    takes_configuration: ClassVar[bool] = True
 
     arguments: dict[str, Any]
     hash_namespace: str = ""
