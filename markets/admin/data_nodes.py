@@ -1,6 +1,6 @@
 """DataNodes: their configuration, what they have written, and the button that runs them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -19,7 +19,7 @@ from markets.admin.data_node_page import configuration_summary, page_of
 from markets.admin.formatting import NOTHING, badge, count, status_badge, utc
 from markets.admin.freshness import Freshness, freshness_of
 from markets.admin.new_node import NewNodePages
-from markets.admin.node_data_panel import NodeDataPages
+from markets.admin.node_data_panel import SCRIPTS, STYLES, NodeDataPages
 from markets.admin.node_scope import node_scope
 from markets.exceptions import MSMError
 from markets.models import NodeRun, NodeUpdate, RunStatus, UpdateStatistic
@@ -81,7 +81,8 @@ class NodeUpdateAdmin(NewNodePages, NodeDataPages, ReadOnlyAdmin):
     )
 
     class Media:
-        js = ("markets/job_progress.js",)
+        css: ClassVar = {"screen": STYLES}
+        js = ("markets/job_progress.js", *SCRIPTS)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[NodeUpdate]:
         rows = (

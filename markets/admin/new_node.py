@@ -19,6 +19,11 @@ from markets.services.node_classes import NodeClass
 ADD_PERMISSION = "markets.add_nodeupdate"
 
 
+def _takes(item: NodeClass) -> str:
+    """What a class is configured by, a nested model by its title."""
+    return ", ".join(dict.fromkeys((field.group or field.label).lower() for field in item.fields)) or "no configuration"
+
+
 class NewNodePages:
     """For the page of DataNodes: Add leads to the classes, a class to its form."""
 
@@ -53,7 +58,7 @@ class NewNodePages:
         found = node_classes.find_classes()
         words = request.GET.get("q", "").lower().split()
         shown = [
-            {"item": item, "url": f"?{urlencode({'node_class': item.path})}"}
+            {"item": item, "url": f"?{urlencode({'node_class': item.path})}", "takes": _takes(item)}
             for item in found.classes
             if all(word in f"{item.path} {item.documentation}".lower() for word in words)
         ]

@@ -2,7 +2,7 @@
 
 import datetime as dt
 import re
-from typing import Any, ClassVar, cast
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from django.core.exceptions import PermissionDenied
@@ -22,21 +22,21 @@ from markets.services.frames_out import CONTENT_TYPES, Format, FrameLayout, read
 from markets.services.node_data import Head, NodeRows, Order
 
 CHOICES_A_PAGE = 20
+STYLES = ("admin/css/vendor/select2/select2.css", "admin/css/autocomplete.css")
+SCRIPTS = (
+    "admin/js/vendor/jquery/jquery.min.js",
+    "admin/js/vendor/select2/select2.full.js",
+    "admin/js/jquery.init.js",
+    "admin/js/autocomplete.js",
+    "bokeh/bokeh.min.js",
+    "markets/charts.js",
+)
 DOWNLOADS: tuple[Format, ...] = ("csv", "parquet")
 TIMES = ("time_index", "timestamp with time zone")
 
 
 class NodeDataPages:
     """For the page of a DataNode: addresses of its chart, of its identities to choose from, and of downloads."""
-
-    class Media:
-        css: ClassVar = {"screen": ("admin/css/vendor/select2/select2.css", "admin/css/autocomplete.css")}
-        js = (
-            "admin/js/vendor/select2/select2.full.js",
-            "admin/js/autocomplete.js",
-            "bokeh/bokeh.min.js",
-            "markets/charts.js",
-        )
 
     def get_urls(self) -> list[URLPattern]:
         guarded = self.admin_site.admin_view  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""The form of a DataNode class: a field for each value of its configuration, judged by the class's own pydantic model."""
+"""The form of a DataNode class: a field for each value of its configuration, judged by the class's own models."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -171,12 +171,8 @@ def _widget(field: NodeField, given: Any) -> forms.Widget:
     if field.kind == "node":
         return UnfoldAdminSelect2Widget(choices=[("", ""), *_node_choices(field, [given] if given else [])])
     if field.kind == "choice":
-        return UnfoldAdminSelectWidget(
-            choices=[
-                ("", _empty(field)),
-                *((json.dumps(item, ensure_ascii=False), as_text(item)) for item in field.choices),
-            ]
-        )
+        choices = [(json.dumps(item, ensure_ascii=False), as_text(item)) for item in field.choices]
+        return UnfoldAdminSelectWidget(choices=[("", _empty(field)), *choices])
     if field.kind == "flag":
         return UnfoldAdminSelectWidget(choices=[("", _empty(field)), ("true", "yes"), ("false", "no")])
     if field.kind in ("lines", "structure"):

@@ -20,7 +20,7 @@ from markets.engine.text import storable_text
 from markets.models import StorageNode, UpdateStatistic
 
 Order = Literal["latest", "first"]
-ROWS_SHOWN = 20
+ROWS_SHOWN = 12
 MOST_DRAWN = 200_000  # rows read for one chart: beyond them the latest are drawn
 SEPARATOR = " / "  # between the parts of an identity
 NUMBERS = ("float64", "float32", "int64", "int32", "int16")
@@ -136,7 +136,7 @@ def head_query(
     for name, value in fixed.items():
         if name not in before:
             conditions.append(sql.SQL("t.{} = {}").format(sql.Identifier(name), sql.Literal(value)))
-    arrays = [
+    arrays: list[sql.Composable] = [
         sql.SQL("{}::text[]").format(sql.Literal([part[place] for part in prefixes])) for place in range(len(before))
     ]
     parts = [sql.Identifier(f"part_{place}") for place in range(len(before))]
@@ -146,7 +146,8 @@ def head_query(
     merged = [TIME_INDEX, *of.storage.index_names[1:]]
     return sql.SQL(
         "SELECT {columns} FROM unnest({arrays}) AS p({parts}) CROSS JOIN LATERAL ("
-        "SELECT {inner} FROM {table} AS t {where} ORDER BY {along} LIMIT {number}) AS r ORDER BY {merged} LIMIT {number}"
+        "SELECT {inner} FROM {table} AS t {where} ORDER BY {along} LIMIT {number}) AS r "
+        "ORDER BY {merged} LIMIT {number}"
     ).format(
         columns=sql.SQL(", ").join(sql.SQL("r.{}").format(sql.Identifier(name)) for name in names),
         inner=sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(name)) for name in names),

@@ -57,7 +57,7 @@ def fields_of(arguments: Sequence[Argument]) -> list[NodeField]:
             what = f"A registered {class_names(argument.node_types)}."
             found.append(NodeField(path, kind, _label(path), what, argument.required, node_types=argument.node_types))
         else:
-            default = None if argument.required else argument.default
+            default = argument.default_value
             described = "Sets an experiment apart: a table of its own." if argument.name == "hash_namespace" else ""
             found.extend(_fields(path, argument.annotation, described, argument.required, default, _Within()))
     return found

@@ -31,17 +31,25 @@ class UnreadableSignature(Exception):
 
 @dataclass(frozen=True)
 class Argument:
-    """`node_types` are the classes of which a node may be given, empty for plain values; `many` where it is a list."""
+    """`node_types` are the classes of which a node may be given, empty for plain values; `many` where it is a list.
+
+    An `inherited` one is a parent's, to whom the constructor hands on: it may give it itself, so it is never required.
+    """
 
     name: str
     annotation: Any
     default: Any = REQUIRED
     node_types: tuple[type[StoredData], ...] = ()
     many: bool = False
+    inherited: bool = False
 
     @property
     def required(self) -> bool:
-        return self.default is REQUIRED
+        return self.default is REQUIRED and not self.inherited
+
+    @property
+    def default_value(self) -> Any:
+        return None if self.default is REQUIRED else self.default
 
 
 def arguments_of(cls: type[DataNode]) -> list[Argument]:
@@ -50,6 +58,7 @@ def arguments_of(cls: type[DataNode]) -> list[Argument]:
     Raises UnreadableSignature.
     """
     found: dict[str, Argument] = {}
+    inherited = False
     for parent in cls.__mro__[:-1]:
         constructor = vars(parent).get("__init__")
         if constructor is None:
@@ -62,9 +71,10 @@ def arguments_of(cls: type[DataNode]) -> list[Argument]:
             elif item.kind is inspect.Parameter.POSITIONAL_ONLY:
                 raise UnreadableSignature(f"Its argument {item.name} can be given by position only.")
             elif item.name not in found:
-                found[item.name] = _argument(item, hints.get(item.name, REQUIRED))
+                found[item.name] = _argument(item, hints.get(item.name, REQUIRED), inherited=inherited)
         if not hands_on:
             break
+        inherited = True
     return list(found.values())
 
 
@@ -72,7 +82,7 @@ def model_of(cls: type[DataNode], arguments: Sequence[Argument]) -> type[BaseMod
     """A model with a field for each argument, by alias; raises UnreadableSignature where pydantic cannot make it."""
     fields: dict[str, Any] = {}
     for position, argument in enumerate(arguments):
-        default = {} if argument.required else {"default": argument.default}
+        default = {} if argument.required else {"default": argument.default_value}
         # An argument may have a name that a field of a model cannot have: `schema`, `_window`.
         fields[f"argument_{position}"] = (_annotation(argument), Field(alias=argument.name, **default))
     try:
@@ -120,12 +130,12 @@ def _hints(constructor: Any) -> dict[str, Any]:
         raise UnreadableSignature(f"An annotation of its constructor cannot be read: {_first_line(error)}") from error
 
 
-def _argument(item: inspect.Parameter, annotation: Any) -> Argument:
+def _argument(item: inspect.Parameter, annotation: Any, *, inherited: bool) -> Argument:
     if annotation is REQUIRED:
         scalar = type(item.default) in (bool, int, float, str)
         annotation = type(item.default) if scalar else Any
     kinds, many = _nodes_of(annotation)
-    return Argument(item.name, annotation, item.default, kinds, many)
+    return Argument(item.name, annotation, item.default, kinds, many, inherited)
 
 
 def _nodes_of(annotation: Any) -> tuple[tuple[type[StoredData], ...], bool]:
