@@ -14,6 +14,7 @@ from markets.admin.charts import figure_response, nothing_to_draw, requested_the
 from markets.admin.formatting import NOTHING, cell, code, percent
 from markets.admin.node_scope import NodeScope, node_scope
 from markets.admin.tables import Column, Table
+from markets.engine.text import storable_text
 from markets.exceptions import InvalidInput
 from markets.figures.columns import column_figure
 from markets.models import NodeUpdate, UpdateStatistic
@@ -243,6 +244,7 @@ def _filters(of: NodeRows, names: list[str]) -> dict[str, list[str]]:
         return filters
     if not of.dimensions:
         raise InvalidInput(f"{of.storage} has no identities to choose from. Leave out identity.", field="identity")
+    names = [storable_text(name) for name in names]
     for place, dimension in enumerate(of.dimensions):
         parts = [name.split(node_data.SEPARATOR) if len(of.dimensions) > 1 else [name] for name in names]
         if any(len(part) != len(of.dimensions) for part in parts):

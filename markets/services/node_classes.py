@@ -237,6 +237,10 @@ def _made(chosen: NodeClass, values: Mapping[str, Any], *, strict: bool) -> Data
 def _check_rebuilt(chosen: NodeClass, node: DataNode) -> None:
     """A worker builds the node from JSON: what it cannot build, or builds as another node, is not registered."""
     stored = json.loads(json.dumps(encode_node(node)))
+    try:
+        refuse_unusable(stored["arguments"])  # what text became: a number may be too large for any column
+    except InvalidFields as error:
+        raise InvalidFields({name.replace(".fields.", "."): text for name, text in error.by_field.items()}) from error
     if build_node(stored).update_hash != node.update_hash:
         raise InvalidInput(
             f"{chosen.name} makes another node of its stored configuration than of the one given here. Its constructor "
