@@ -27,7 +27,7 @@ WRITTEN_BY_THE_ENGINE = {
     }.items()
     for model in models
     for verb in ("add", "change", "delete")
-} - {"markets.change_job"}
+} - {"markets.change_job", "markets.add_nodeupdate"}
 WITHHELD = {
     *WRITTEN_BY_THE_ENGINE,
     "markets.force_delete_public_asset",  # a superuser's, who confirms
@@ -71,7 +71,7 @@ def test_what_each_may_beyond_seeing() -> None:
     own_tokens = {"markets.add_accesstoken", "markets.delete_accesstoken"}
     assert beyond[VIEWER] == own_tokens
     assert beyond[OPERATOR] - own_tokens == {
-        *("markets.run_nodeupdate", "markets.change_job", "markets.refresh_calendar"),
+        *("markets.run_nodeupdate", "markets.change_job", "markets.refresh_calendar", "markets.add_nodeupdate"),
         *edits(
             "django_celery_beat",
             *("periodictask", "crontabschedule", "intervalschedule", "clockedschedule", "solarschedule"),
