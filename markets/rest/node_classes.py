@@ -19,14 +19,9 @@ LIMIT = OpenApiParameter("limit", int, default=DEFAULT_PAGE, description=f"Class
 OFFSET = OpenApiParameter("offset", int, default=0, description="Classes to leave out before the page.")
 
 
-class BrokenModuleSerializer(serializers.Serializer):
-    name = serializers.CharField()
-    error = serializers.CharField(help_text="Why it cannot be imported.")
-
-
 class NodeClassSerializer(serializers.Serializer):
-    path = serializers.CharField(help_text="What `node_class` takes.")
-    name = serializers.CharField()
+    path = serializers.CharField(help_text="What `node_class` takes; the module's name where it cannot be imported.")
+    name = serializers.CharField(help_text="Empty for a module that cannot be imported.")
     module = serializers.CharField()
     summary = serializers.CharField(help_text="First sentence of the class's documentation.")
     arguments = serializers.DictField(
@@ -34,7 +29,9 @@ class NodeClassSerializer(serializers.Serializer):
         allow_null=True,
         help_text="JSON schema of the arguments; null where they cannot be given as JSON. A DataNode is given by name.",
     )
-    problem = serializers.CharField(help_text="Why the class takes no configuration as JSON; empty where it does.")
+    problem = serializers.CharField(
+        help_text="Why the class takes no configuration as JSON, or its module cannot be imported; else empty."
+    )
 
 
 @extend_schema_serializer(many=False)
@@ -43,7 +40,6 @@ class NodeClassListSerializer(serializers.Serializer):
     next = serializers.URLField(allow_null=True)
     previous = serializers.URLField(allow_null=True)
     results = NodeClassSerializer(many=True)
-    broken_modules = BrokenModuleSerializer(many=True, help_text="Registered modules that cannot be imported.")
 
 
 class ArgumentsField(serializers.DictField):
@@ -75,17 +71,17 @@ class NodeClassViewSet(MSMView, GenericViewSet):
 
     @extend_schema(parameters=[LIMIT, OFFSET], responses=NodeClassListSerializer, filters=False)
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
-        """The DataNode classes that can be registered, with the JSON schema of their arguments."""
+        """The DataNode classes that can be registered, and the registered modules that cannot be imported."""
         limit = parameters.number(request, "limit", least=1, most=LARGEST_PAGE) or DEFAULT_PAGE
         offset = parameters.number(request, "offset", least=0, most=FARTHEST_OFFSET) or 0
         found = node_classes.find_classes()
+        rows = [*found.classes, *map(_of_module, found.broken)]
         address = request.build_absolute_uri(request.path)
         body = {
-            "count": len(found.classes),
-            "next": f"{address}?limit={limit}&offset={offset + limit}" if offset + limit < len(found.classes) else None,
+            "count": len(rows),
+            "next": f"{address}?limit={limit}&offset={offset + limit}" if offset + limit < len(rows) else None,
             "previous": f"{address}?limit={limit}&offset={max(0, offset - limit)}" if offset else None,
-            "results": found.classes[offset : offset + limit],
-            "broken_modules": found.broken,
+            "results": rows[offset : offset + limit],
         }
         return Response(NodeClassListSerializer(body).data)
 
@@ -100,6 +96,12 @@ def register(request: Request) -> tuple[node_classes.Registration, int]:
     except InvalidFields as error:
         raise InvalidFields({_within(name): fault for name, fault in error.by_field.items()}) from error
     return made, status.HTTP_201_CREATED if made.created else status.HTTP_200_OK
+
+
+def _of_module(broken: node_classes.BrokenModule) -> dict[str, Any]:
+    """A module that cannot be imported, in the list of classes."""
+    row = {"path": broken.name, "module": broken.name, "problem": broken.error}
+    return {**row, "name": "", "summary": "", "schema": None}
 
 
 def _within(name: str) -> str:

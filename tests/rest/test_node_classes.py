@@ -62,7 +62,9 @@ def test_classes_have_schemas_and_broken_modules_are_told(viewer: APIClient) -> 
     assert schema["$defs"]["Window"]["properties"]["length"]["maximum"] == 250
     assert found["Unreadable"]["arguments"] is None
     assert "Register it in Python" in found["Unreadable"]["problem"]
-    assert [module["name"] for module in answer["broken_modules"]] == ["no_such_module"]
+    broken = answer["results"][-1]
+    assert (broken["path"], broken["name"], broken["arguments"]) == ("no_such_module", "", None)
+    assert "MSM_NODE_MODULES names 'no_such_module', which cannot be imported" in broken["problem"]
 
 
 def test_classes_are_paged(viewer: APIClient) -> None:
