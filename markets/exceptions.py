@@ -77,14 +77,18 @@ class MissingFields(InvalidInput, TypeError):
     code = "missing_field"
 
 
-class InvalidReferences(InvalidInput):
-    """Fields that name another row, and name one of the wrong kind; `by_field` has the fault of each."""
-
-    code = "invalid_reference"
+class InvalidFields(InvalidInput):
+    """Several fields are wrong, each told at once; `by_field` has the fault of each, by its name or dotted path."""
 
     def __init__(self, by_field: Mapping[str, str]) -> None:
         self.by_field = dict(by_field)
         super().__init__(f"{' '.join(self.by_field.values())} Nothing was written.", field=next(iter(self.by_field)))
+
+
+class InvalidReferences(InvalidFields):
+    """Fields that name another row, and name one of the wrong kind; `by_field` has the fault of each."""
+
+    code = "invalid_reference"
 
 
 class MissingReferences(InvalidReferences, LookupError):

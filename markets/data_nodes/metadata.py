@@ -26,6 +26,7 @@ class ColumnMetaData(BaseModel):
     column_name: Text = Field(min_length=1, max_length=63)
     dtype: str = Field(max_length=100)
     label: Text = Field(default="", max_length=250)
+    unit: Text = Field(default="", max_length=32, description="What the values are counted in, such as USD or %.")
     description: Text = ""
 
     @field_validator("dtype")

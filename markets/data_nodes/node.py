@@ -41,6 +41,7 @@ class DataNode(StoredData):
     that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins.
     `hash_namespace` sets an experiment's hashes apart, and so does its alias `namespace`; "" is none. Unless given it
     is that of the block `with hash_namespace(…)`, else the namespace of the process.
+    `takes_configuration`, False where a node is of no use without what a script binds to it, so that no form offers it.
 
     `write_mode`, on the class or the instance, says what becomes of rows that are not later than the last row of their
     identity: `append` leaves them alone, `overwrite` inserts them or writes them over what is stored, `insert_only`
@@ -54,6 +55,7 @@ class DataNode(StoredData):
     OFFSET_START: ClassVar[dt.datetime] = EARLIEST_UPDATE
     _ARGS_IGNORE_IN_STORAGE_HASH: ClassVar[Sequence[str]] = ()
     _ARGS_IGNORE_IN_HASHES: ClassVar[Sequence[str]] = ()
+    takes_configuration: ClassVar[bool] = True
 
     arguments: dict[str, Any]
     hash_namespace: str = ""

@@ -15,6 +15,7 @@ from markets.data_nodes.published_views import publish_view
 from markets.engine.frames import TIME_INDEX
 from markets.engine.hashing import class_path
 from markets.engine.namespaces import qualified
+from markets.engine.text import storable_text
 from markets.exceptions import Conflict, DependencyDriftError, InvalidInput, clipped
 from markets.models import NodeUpdate, StorageNode
 
@@ -140,9 +141,11 @@ def record_metadata(
     for name, token in contract.items():
         said = described[name].model_dump() if name in described else stored.get(name, {})
         texts = {key: said.get(key, "") for key in ("label", "description")}
-        fresh.append({"column_name": name, "dtype": token, **texts})
+        unit = {"unit": said["unit"]} if said.get("unit") else {}
+        fresh.append({"column_name": name, "dtype": token, **texts, **unit})
     changes: dict[str, Any] = {"columns": fresh} if fresh != storage.columns else {}
     table = node.get_table_metadata()
+    _refuse_unstorable_metadata(node, table, fresh)
     if table is not None:
         published = table.model_dump() | {"identifier": published_identifier(node, table)}
         changes |= {name: value for name, value in published.items() if getattr(storage, name) != value}
@@ -166,6 +169,21 @@ def record_metadata(
             f"The identifier {storage.identifier!r} already names the table {owner.storage_hash} of "
             f"{owner.node_class}. Give this node another identifier."
         ) from error
+
+
+def _refuse_unstorable_metadata(
+    node: "DataNode", table: TableMetaData | None, columns: Sequence[dict[str, Any]]
+) -> None:
+    """Raise InvalidInput for text of a node's metadata that PostgreSQL cannot store, such as a NUL character."""
+    texts = {} if table is None else table.model_dump()
+    for item in columns:
+        texts |= {f"{item['column_name']}.{key}": item.get(key, "") for key in ("label", "unit", "description")}
+    for name, text in texts.items():
+        if storable_text(text) != text:
+            raise InvalidInput(
+                f"{type(node).__name__} describes its table with text that cannot be stored ({name}): it holds a NUL "
+                "character or a lone surrogate. Remove it."
+            )
 
 
 def published_identifier(node: "DataNode", table: TableMetaData) -> str:

@@ -37,6 +37,7 @@ class AssetSnapshot(DataNode):
     index_names = INDEX_NAMES
     key_columns = ("asset_identifier", "time_index")
     write_mode: WriteMode = "insert_only"
+    takes_configuration: ClassVar[bool] = False
     OFFSET_START: ClassVar[dt.datetime] = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
     note = ""  # kept in the log of the next run
 

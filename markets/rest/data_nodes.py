@@ -3,6 +3,7 @@
 from typing import Any
 
 import django_filters as filters
+from django.db import transaction
 from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from django.http import StreamingHttpResponse
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
@@ -28,6 +29,7 @@ from markets.rest.frames import (
     frame_response,
 )
 from markets.rest.jobs import JobSerializer
+from markets.rest.node_classes import NodeRegistrationSerializer, register
 from markets.rest.pagination import PAGING
 from markets.rest.serializers import StrictBooleanField, StrictSerializer
 from markets.services import node_runs
@@ -103,6 +105,7 @@ class ColumnSerializer(serializers.Serializer):
     column_name = serializers.CharField()
     dtype = serializers.CharField()
     label = serializers.CharField()
+    unit = serializers.CharField(default="", help_text="What the values are counted in, such as USD or %.")
     description = serializers.CharField()
 
 
@@ -172,7 +175,10 @@ class DataNodeViewSet(RegistryViewSet):
         "runs": PAGING,
     }
     repeatable_parameters = REPEATABLE
-    action_permissions = {"run": ("markets.view_nodeupdate", "markets.run_nodeupdate")}
+    action_permissions = {
+        "run": ("markets.view_nodeupdate", "markets.run_nodeupdate"),
+        "create": ("markets.view_nodeupdate", "markets.add_nodeupdate"),
+    }
 
     def paginate_queryset(self, queryset: Any) -> Any:
         page = super().paginate_queryset(queryset)
@@ -200,6 +206,17 @@ class DataNodeViewSet(RegistryViewSet):
     def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         body = NodeDetailSerializer(self.get_object()).data
         return Response(body, headers={"ETag": body_etag(body)})
+
+    @extend_schema(request=NodeRegistrationSerializer, responses={201: NodeDetailSerializer, 200: NodeDetailSerializer})
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Register a node of a class of data-node-class/: 201, or 200 with the one that has this configuration."""
+        with transaction.atomic():  # the answer is read in it too: afterwards another request may change the node
+            made, code = register(request)
+            assert made.update is not None
+            self.kwargs["identifier"] = str(made.update.uid)
+            body = NodeDetailSerializer(self.get_object()).data
+        location = self.reverse_action("detail", args=[made.update.uid])
+        return Response(body, status=code, headers={"ETag": body_etag(body), "Location": location})
 
     def known_parameters(self, action_name: str) -> tuple[str, ...]:
         """Of a table's rows also its dimensions."""

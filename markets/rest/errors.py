@@ -14,7 +14,7 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, ErrorDetail, ParseError, ValidationError
 from rest_framework.response import Response
 
-from markets.exceptions import Conflict, InvalidInput, InvalidReferences, MSMError, NotFound
+from markets.exceptions import Conflict, InvalidFields, InvalidInput, MSMError, NotFound
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def _of_msm(error: MSMError) -> APIException:
     text = str(error)
     if isinstance(error, NotFound):
         return NotFoundResponse(text, error.code)
-    if isinstance(error, InvalidReferences):
+    if isinstance(error, InvalidFields):
         return ValidationError({name: [ErrorDetail(fault, error.code)] for name, fault in error.by_field.items()})
     if isinstance(error, InvalidInput):
         detail = [ErrorDetail(text, code=error.code)]

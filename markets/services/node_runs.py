@@ -19,13 +19,14 @@ RUN_NODE = "run_node"
 
 
 def register_node(node: DataNode) -> NodeUpdate:
-    """Make the node and those it reads known, so that they can be run from the back-office and REST.
+    """Make the node and those it reads known, all or none, so that the back-office and REST can run them.
 
     Raises Conflict when one's published identifier names another table.
     """
-    for member in runs.execution_order(node):
-        update = registration.ensure_update(member)
-        registration.record_metadata(member, update.storage, {}, [])
+    with transaction.atomic():
+        for member in runs.execution_order(node):
+            update = registration.ensure_update(member)
+            registration.record_metadata(member, update.storage, {}, [])
     return update
 
 
