@@ -15,7 +15,6 @@ from markets.data_nodes.published_views import publish_view
 from markets.engine.frames import TIME_INDEX
 from markets.engine.hashing import class_path
 from markets.engine.namespaces import qualified
-from markets.engine.text import storable_text
 from markets.exceptions import Conflict, DependencyDriftError, InvalidInput, clipped
 from markets.models import NodeUpdate, StorageNode
 
@@ -145,7 +144,6 @@ def record_metadata(
         fresh.append({"column_name": name, "dtype": token, **texts, **unit})
     changes: dict[str, Any] = {"columns": fresh} if fresh != storage.columns else {}
     table = node.get_table_metadata()
-    _refuse_unstorable_metadata(node, table, fresh)
     if table is not None:
         published = table.model_dump() | {"identifier": published_identifier(node, table)}
         changes |= {name: value for name, value in published.items() if getattr(storage, name) != value}
@@ -169,21 +167,6 @@ def record_metadata(
             f"The identifier {storage.identifier!r} already names the table {owner.storage_hash} of "
             f"{owner.node_class}. Give this node another identifier."
         ) from error
-
-
-def _refuse_unstorable_metadata(
-    node: "DataNode", table: TableMetaData | None, columns: Sequence[dict[str, Any]]
-) -> None:
-    """Raise InvalidInput for text of a node's metadata that PostgreSQL cannot store, such as a NUL character."""
-    texts = {} if table is None else table.model_dump()
-    for item in columns:
-        texts |= {f"{item['column_name']}.{key}": item.get(key, "") for key in ("label", "unit", "description")}
-    for name, text in texts.items():
-        if storable_text(text) != text:
-            raise InvalidInput(
-                f"{type(node).__name__} describes its table with text that cannot be stored ({name}): it holds a NUL "
-                "character or a lone surrogate. Remove it."
-            )
 
 
 def published_identifier(node: "DataNode", table: TableMetaData) -> str:

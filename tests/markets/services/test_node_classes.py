@@ -281,7 +281,7 @@ def test_hostile_values_are_refused_at_their_place(values: dict[str, Any], place
         ("raise", "Plain refuses this configuration. ZeroDivisionError: no such window"),
         ("exit", "Plain refuses this configuration. SystemExit: 3"),
         ("circle", "DataNodes depend on each other in a circle"),
-        ("describe", "describes its table with text that cannot be stored (description)"),
+        ("describe", "Plain refuses this configuration. ValidationError"),
         ("publish", "Plain refuses this configuration. ValidationError"),
     ],
 )
