@@ -5,7 +5,7 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_init, worker_ready
 
-from markets.services import audit, imports, jobs, node_runs
+from markets.services import audit, imports, jobs, node_runs, node_schedules
 
 
 @shared_task(name="markets.execute_job")
@@ -16,6 +16,11 @@ def execute_job(uid: str) -> None:
 @shared_task(name="markets.recover_interrupted_jobs", ignore_result=True)
 def recover_interrupted_jobs() -> int:
     return node_runs.recover_interrupted()
+
+
+@shared_task(name="markets.run_scheduled_node", ignore_result=True)
+def run_scheduled_node(update_uid: str) -> None:
+    node_schedules.run_scheduled(update_uid)
 
 
 @shared_task(name="markets.tidy_imports", ignore_result=True)

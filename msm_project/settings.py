@@ -327,6 +327,7 @@ UNFOLD = {
                         "icon": "account_tree",
                         "link": reverse_lazy("admin:markets_nodeupdate_changelist"),
                     },
+                    {"title": "Lineage", "icon": "lan", "link": reverse_lazy("admin:markets_nodeupdate_lineage")},
                     {
                         "title": "Storage",
                         "icon": "database",

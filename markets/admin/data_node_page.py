@@ -22,13 +22,13 @@ from markets.admin.formatting import (
     status_badge,
     utc,
 )
-from markets.admin.freshness import freshness_of
 from markets.admin.node_runs import RUN_COMMAND, runs_table
 from markets.admin.tables import Column, Fact, Pages, Table
 from markets.data_nodes.configuration import build_node
 from markets.data_nodes.staleness import stale_notice
 from markets.exceptions import MSMError
 from markets.models import Job, JobStatus, NodeUpdate, RunStatus, UpdateStatistic
+from markets.services.freshness import freshness_of
 from markets.services.node_runs import RUN_NODE
 
 logger = logging.getLogger(__name__)
