@@ -7,6 +7,7 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
+from django.utils.html import format_html
 from unfold.widgets import (
     UnfoldAdminSelectWidget,
     UnfoldAdminTextInputWidget,
@@ -14,7 +15,7 @@ from unfold.widgets import (
     UnfoldBooleanSwitchWidget,
 )
 
-from markets.admin.formatting import NOTHING, age, badge, utc
+from markets.admin.formatting import age, badge, utc
 from markets.admin.node_forms import ask_and_save, node_of, zones
 from markets.admin.selecting import Question
 from markets.admin.tables import Fact
@@ -171,14 +172,13 @@ def _remove(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
     return ask_and_save(model_admin, request, update, question, save, panel=PANEL)
 
 
-def overdue_cells(item: freshness.Overdue, now: Any) -> tuple[str, str]:
+def overdue_cells(item: freshness.Overdue, now: Any) -> tuple[Any, Any]:
     """What is expected, and since when, of a node in the overdue list."""
-    verdict = item.freshness.verdict
+    verdict, problem = item.freshness.verdict, item.freshness.problem
     if verdict is None or not verdict.is_overdue:
-        return item.freshness.problem, NOTHING
+        return problem, badge(item.freshness.text, item.freshness.tone)
     what = f"session {verdict.expected_date:%a %Y-%m-%d}" if verdict.expected_date else "new data"
     if verdict.behind and verdict.behind > 1:
         what = f"{what} and {verdict.behind - 1:,} before it"
-    if item.freshness.problem:
-        what = f"{what}. {item.freshness.problem}"
-    return what, f"{utc(verdict.due_since)} ({age(verdict.due_since, now)} late)"
+    since = format_html("{}<div class='msm-quiet'>{} late</div>", utc(verdict.due_since), age(verdict.due_since, now))
+    return format_html("{}<div class='msm-quiet'>{}</div>", what, problem) if problem else what, since

@@ -101,11 +101,7 @@ def _overdue(now: dt.datetime) -> Table:
         columns=[Column("DataNode"), Column("Expected"), Column("Due since"), Column("Last run")],
         rows=[
             (
-                format_html(
-                    "{}<div class='msm-quiet'>{}</div>",
-                    link(reverse("admin:markets_nodeupdate_change", args=(item.update.pk,)), item.update),
-                    badge(item.freshness.text, item.freshness.tone),
-                ),
+                link(f"{reverse('admin:markets_nodeupdate_change', args=(item.update.pk,))}#freshness", item.update),
                 *overdue_cells(item, now),
                 status_badge(item.update.last_status, _last_run(item.update)),
             )
