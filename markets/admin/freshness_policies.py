@@ -16,7 +16,7 @@ from unfold.widgets import (
 )
 
 from markets.admin.formatting import age, badge, utc
-from markets.admin.node_forms import ask_and_save, node_of, zones
+from markets.admin.node_forms import ZoneSelect, ask_and_save, node_of, zones
 from markets.admin.selecting import Question
 from markets.admin.tables import Fact
 from markets.models import Calendar, FreshnessPolicy, FreshnessRule, FreshnessUnit, SessionStamp
@@ -67,7 +67,7 @@ class PolicyForm(forms.Form):
         label="Time zone",
         choices=partial(zones, empty="—"),
         required=False,
-        widget=UnfoldAdminSelectWidget,
+        widget=ZoneSelect,
         help_text="Of that time of day.",
     )
     days_later = _whole("Days later", 0, MOST_DAYS_LATER, "0: on the session's own day; 1: on the day after.")

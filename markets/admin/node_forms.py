@@ -11,12 +11,31 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.template.response import TemplateResponse
 from django.urls import reverse
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from unfold.widgets import UnfoldAdminSelectWidget
 
 from markets.admin.selecting import Question
 from markets.exceptions import InvalidInput, MSMError
 from markets.models import NodeUpdate
 
 LARGEST_KEY = 2**63 - 1
+
+
+class ZoneSelect(UnfoldAdminSelectWidget):
+    """A choice among six hundred: only the chosen option goes through the theme's template, which takes 0.3 s for all."""
+
+    def optgroups(self, name: str, value: list[str], attrs: Any = None) -> list[Any]:
+        groups = super().optgroups(name, value, attrs)
+        return [group for group in groups if group[1][0]["selected"]] or groups[:1]
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        keys = [key for key, _ in self.choices]
+        shown = value if value in keys else keys[0]
+        others = ((key, label) for key, label in self.choices if key != shown)
+        options = format_html_join("", '<option value="{}">{}</option>', others)
+        html = super().render(name, value, attrs, renderer)
+        return mark_safe(html.replace("</select>", f"{options}</select>"))  # noqa: S308  (both parts are escaped)
 
 
 def node_of(request: HttpRequest, pk: int, permission: str) -> NodeUpdate:

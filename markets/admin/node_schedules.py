@@ -7,10 +7,10 @@ from django import forms
 from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
-from unfold.widgets import UnfoldAdminSelectWidget, UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
+from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from markets.admin.formatting import age, badge, code, utc
-from markets.admin.node_forms import ask_and_save, node_of, zones
+from markets.admin.node_forms import ZoneSelect, ask_and_save, node_of, zones
 from markets.admin.selecting import Question
 from markets.admin.tables import Fact
 from markets.data_nodes.schedules import LONGEST_CRON
@@ -31,7 +31,7 @@ class ScheduleForm(forms.Form):
         error_messages={"required": "Say when: 30 22 * * 1-5."},
     )
     timezone = forms.ChoiceField(
-        label="Time zone", choices=zones, widget=UnfoldAdminSelectWidget, help_text="Whose clock it goes by."
+        label="Time zone", choices=zones, widget=ZoneSelect, help_text="Whose clock it goes by."
     )
     update_tree = forms.BooleanField(label="Run what it reads first", required=False, widget=UnfoldBooleanSwitchWidget)
     recompute_stale = forms.BooleanField(
