@@ -23,7 +23,7 @@ LARGEST_KEY = 2**63 - 1
 
 
 class ZoneSelect(UnfoldAdminSelectWidget):
-    """A choice among six hundred: only the chosen option goes through the theme's template, which takes 0.3 s for all."""
+    """A choice among six hundred: the theme's template takes 0.3 s for all, so it gets the chosen one alone."""
 
     def optgroups(self, name: str, value: list[str], attrs: Any = None) -> list[Any]:
         groups = super().optgroups(name, value, attrs)

@@ -1,5 +1,6 @@
 """By when data are due, and whether they came: arithmetic on sessions and clocks, without a database or a clock."""
 
+import bisect
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -41,26 +42,24 @@ class Every:
 class Sessions:
     """Sessions in order, as far as is needed: from before the last data until some way beyond now.
 
-    `closes` are aware instants, `dates` the sessions' own dates. `stamped_by_date`: a session's row carries midnight
-    UTC of its date, else its close. `last_date` is the last session that the calendar knows, None where it has none.
+    `closes` are aware instants, `dates` the sessions' own dates. `last_date` is the last session that the calendar
+    knows, None where it has none.
     """
 
     closes: Sequence[dt.datetime]
     dates: Sequence[dt.date]
     last_date: dt.date | None
-    stamped_by_date: bool = False
 
     def __post_init__(self) -> None:
         if len(self.closes) != len(self.dates):
             raise ValueError(f"{len(self.closes)} closes and {len(self.dates)} dates: give one of each a session.")
-        if any(later <= earlier for earlier, later in pairwise(self.closes)):
+        closes_in_order = all(earlier < later for earlier, later in pairwise(self.closes))
+        if not closes_in_order or any(later < earlier for earlier, later in pairwise(self.dates)):
             raise ValueError("The sessions must be given in the order of their closes.")
 
-    def stamps(self) -> list[dt.datetime]:
-        """The time that the row of each session carries."""
-        if not self.stamped_by_date:
-            return list(self.closes)
-        return [dt.datetime.combine(date, dt.time(), dt.UTC) for date in self.dates]
+    def stamp(self, place: int, *, by_date: bool) -> dt.datetime:
+        """The time that the row of a session carries: midnight UTC of its date, or its close."""
+        return dt.datetime.combine(self.dates[place], dt.time(), dt.UTC) if by_date else self.closes[place]
 
 
 @dataclass(frozen=True)
@@ -87,31 +86,42 @@ class Verdict:
 
 
 def judge(
-    rule: AfterClose | AtTime | Every, sessions: Sessions | None, last: dt.datetime | None, now: dt.datetime
+    rule: AfterClose | AtTime | Every,
+    sessions: Sessions | None,
+    last: dt.datetime | None,
+    now: dt.datetime,
+    *,
+    stamped_by_date: bool = False,
 ) -> Verdict:
     """Judge a node whose last row carries `last` (None: it has no rows). All instants are aware.
 
-    Data are overdue once `now` is later than the instant at which they were due, not at that instant.
+    With `stamped_by_date` the rows of sessions carry midnight UTC of their dates, else their closes. Data are overdue
+    once `now` is later than the instant at which they were due, not at that instant.
     """
     if isinstance(rule, Every):
         return _judge_interval(rule, last, now)
     if sessions is None or sessions.last_date is None:
         return Verdict(is_overdue=False, has_no_sessions=True)
-    stamps = sessions.stamps()
-    dues = [due_of(rule, close, date) for close, date in zip(sessions.closes, sessions.dates, strict=True)]
-    due = [place for place, instant in enumerate(dues) if instant < now]
-    missing = [place for place in due if last is None or stamps[place] > last]
-    next_due = next((instant for instant in dues if instant >= now), None)
-    newest = due[-1] if due else None
-    first_missing = newest if last is None else missing[0] if missing else None
+    known = sessions
+
+    def due(place: int) -> dt.datetime:
+        return due_of(rule, known.closes[place], known.dates[place])
+
+    def stamp(place: int) -> dt.datetime:
+        return known.stamp(place, by_date=stamped_by_date)
+
+    every = range(len(known.closes))  # in order of close, stamp and due instant: looked up, not walked
+    were_due = bisect.bisect_left(every, now, key=due)
+    came = max(were_due - 1, 0) if last is None else bisect.bisect_right(every, last, key=stamp)
+    is_overdue = came < were_due
     return Verdict(
-        is_overdue=bool(missing),
-        expected=None if newest is None else stamps[newest],
-        expected_date=None if newest is None else sessions.dates[newest],
-        due_since=None if first_missing is None or not missing else dues[first_missing],
-        behind=None if last is None else len(missing),
-        next_due=next_due,
-        ends_on=sessions.last_date if next_due is None else None,
+        is_overdue=is_overdue,
+        expected=stamp(were_due - 1) if were_due else None,
+        expected_date=known.dates[were_due - 1] if were_due else None,
+        due_since=due(came) if is_overdue else None,
+        behind=None if last is None else max(were_due - came, 0),
+        next_due=due(were_due) if were_due < len(every) else None,
+        ends_on=None if were_due < len(every) else known.last_date,
     )
 
 

@@ -96,7 +96,7 @@ def freshness_of(
             found[update.pk] = _by_policy(policy, known.get(policy.calendar_id), last, now)
             continue
         calendar = known.get(names[update.pk])
-        closes = [close for close in calendar.closes if close <= now] if calendar else []
+        closes = calendar.closes if calendar is not None else ()
         is_regular = bool(update.storage.data_frequency_id or names[update.pk])
         found[update.pk] = _by_age(last, closes, now, is_regular=is_regular)
     return found
@@ -191,7 +191,7 @@ def _sessions(needs: Mapping[Any, Sequence[dt.datetime]], now: dt.datetime) -> d
     read: dict[int, tuple[list[dt.datetime], list[dt.date]]] = {}
     for pk, close, date in rows:
         closes, dates = read.setdefault(pk, ([], []))
-        if not closes or close > closes[-1]:  # two sessions that close at one instant are one for whoever waits
+        if not closes or (close > closes[-1] and date >= dates[-1]):  # of sessions out of order the first one counts
             closes.append(close)
             dates.append(date)
     found: dict[Any, Sessions] = {}
@@ -204,9 +204,7 @@ def _sessions(needs: Mapping[Any, Sequence[dt.datetime]], now: dt.datetime) -> d
 def _by_policy(
     policy: FreshnessPolicy, sessions: Sessions | None, last: dt.datetime | None, now: dt.datetime
 ) -> Freshness:
-    if sessions is not None and policy.stamp == SessionStamp.DATE:
-        sessions = Sessions(sessions.closes, sessions.dates, sessions.last_date, stamped_by_date=True)
-    verdict = judge(rule_of(policy), sessions, last, now)
+    verdict = judge(rule_of(policy), sessions, last, now, stamped_by_date=policy.stamp == SessionStamp.DATE)
     problem = ""
     if verdict.has_no_sessions:
         problem = f"The calendar {policy.calendar} has no sessions: give it some, then its data can be missed."
@@ -240,9 +238,10 @@ def _by_age(
     """Without a policy: in sessions of the calendar that the node names, in days where it names none."""
     if last is None:
         return Freshness("no data yet", "plain")
-    if closes and (now - closes[-1]).days < FEW_DAYS:  # a calendar that ends in the past cannot tell sessions
-        behind = len(closes) - bisect.bisect_right(closes, last)
-        if behind == 0:
+    ended = bisect.bisect_right(closes, now)
+    if ended and (now - closes[ended - 1]).days < FEW_DAYS:  # a calendar that ends in the past cannot tell sessions
+        behind = ended - bisect.bisect_right(closes, last)
+        if behind <= 0:
             return Freshness("up to date", "good")
         return Freshness(_behind(behind), "good" if behind == 1 else "wait" if behind <= FEW_SESSIONS else "bad")
     seconds = (now - last).total_seconds()

@@ -304,7 +304,7 @@ def test_the_page_bears_five_hundred_nodes_with_as_many_queries_as_two(boss: Cli
     assert (cost(LINEAGE), cost(page(updates[250]))) == few
     began = time.perf_counter()
     text = boss.get(LINEAGE).content.decode()
-    assert time.perf_counter() - began < 10  # a quarter of a second on a quiet machine
+    assert time.perf_counter() - began < 30  # under half a second on a quiet machine
     assert len(boxes(text)) == 500
     assert text.count('class="msm-edge"') == 960
     assert len(text) < 1_500_000

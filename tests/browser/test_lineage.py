@@ -16,10 +16,8 @@ LINEAGE = "/admin/markets/nodeupdate/lineage/"
 @pytest.fixture
 def nodes(transactional_db: None) -> list[NodeUpdate]:
     rows.administrator()
-    closes = rows.priced_node(rows.assets(2), "test-closes", run=False)
-    report = rows.report_node(rows.assets(2, prefix="BBG00000001"))
-    report.dependencies.add(closes)
-    return [closes, report]
+    members = rows.assets(2)
+    return [rows.priced_node(members, "test-closes", run=False), rows.report_node(members)]
 
 
 def address(update: NodeUpdate) -> str:
@@ -45,8 +43,10 @@ def test_from_the_menu_to_the_picture_to_the_node(visit: Visit, nodes: list[Node
     page.locator(f'#lineage svg a[href="{address(report)}"]').click()
     page.wait_for_url(f"{visit.url}{address(report)}")
     page.get_by_role("link", name="All that feeds it or rests on it").click()
+    page.wait_for_url(f"**{LINEAGE}?node={report.uid}")
     assert page.locator("svg .msm-node-current").count() == 1
-    page.get_by_role("link", name="50 %").click()
+    page.get_by_role("link", name="50 %", exact=True).click()
+    page.wait_for_url("**zoom=50")
     half = page.locator("svg .msm-node-current").bounding_box()
     assert half["width"] < 0.6 * right["width"]
     assert visit.complaints == []

@@ -1,8 +1,11 @@
 """By when data are due: exact instants across clock changes, early closes, weekends and the end of a calendar."""
 
 import datetime as dt
+from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from markets.engine.freshness import AfterClose, AtTime, Every, Sessions, Verdict, due_of, judge
 
@@ -17,13 +20,12 @@ def day(text: str) -> dt.date:
     return dt.date.fromisoformat(text)
 
 
-def sessions(*rows: tuple[str, str], last: str | None = None, **options: bool) -> Sessions:
+def sessions(*rows: tuple[str, str], last: str | None = None) -> Sessions:
     """Rows of (date, close in UTC); `last` is the last session that the calendar knows, the last row unless told."""
     return Sessions(
         [at(close) for _, close in rows],
         [day(date) for date, _ in rows],
-        day(last or rows[-1][0]) if rows or last else None,
-        **options,
+        day(last or rows[-1][0]),
     )
 
 
@@ -121,10 +123,9 @@ def test_rows_within_a_session_do_not_make_up_for_it() -> None:
 
 
 def test_rows_stamped_with_the_date() -> None:
-    by_date = Sessions(THANKSGIVING.closes, THANKSGIVING.dates, THANKSGIVING.last_date, stamped_by_date=True)
     now = at("2026-11-27T20:00")
-    assert judge(HALF_PAST, by_date, at("2026-11-27T00:00"), now).is_overdue is False
-    verdict = judge(HALF_PAST, by_date, at("2026-11-25T00:00"), now)
+    assert judge(HALF_PAST, THANKSGIVING, at("2026-11-27T00:00"), now, stamped_by_date=True).is_overdue is False
+    verdict = judge(HALF_PAST, THANKSGIVING, at("2026-11-25T00:00"), now, stamped_by_date=True)
     assert (verdict.is_overdue, verdict.expected) == (True, at("2026-11-27T00:00"))
     # by the close, the same rows are a session behind
     assert judge(HALF_PAST, THANKSGIVING, at("2026-11-27T00:00"), now).is_overdue is True
@@ -180,3 +181,26 @@ def test_an_interval_counts_from_the_last_data() -> None:
 def test_an_interval_without_data_counts_from_when_it_was_set() -> None:
     assert judge(SIX_HOURS, None, None, at("2026-11-01T06:00")).is_overdue is False
     assert judge(SIX_HOURS, None, None, at("2026-11-01T06:01")).due_since == at("2026-11-01T06:00")
+
+
+# --- by definition ---------------------------------------------------------------------------------------------------
+instants = st.integers(0, 45 * 24 * 60).map(lambda minutes: at("2026-10-15T00:00") + dt.timedelta(minutes=minutes))
+rules = st.one_of(
+    st.integers(0, 5_000).map(lambda minutes: AfterClose(dt.timedelta(minutes=minutes))),
+    st.builds(AtTime, st.times(), st.sampled_from([NEW_YORK, "UTC", "Asia/Tokyo"]), st.integers(0, 7)),
+)
+
+
+@given(st.sets(st.integers(0, 40), min_size=1), rules, st.none() | instants, instants, st.booleans())
+def test_the_verdict_is_what_a_walk_over_all_sessions_finds(days, rule, last, now, by_date) -> None:
+    dates = [day("2026-10-15") + dt.timedelta(days=number) for number in sorted(days)]
+    closes = [dt.datetime.combine(date, dt.time(16), ZoneInfo(NEW_YORK)).astimezone(dt.UTC) for date in dates]
+    found = judge(rule, Sessions(closes, dates, dates[-1]), last, now, stamped_by_date=by_date)
+    dues = [due_of(rule, close, date) for close, date in zip(closes, dates, strict=True)]
+    stamps = [dt.datetime.combine(date, dt.time(), dt.UTC) for date in dates] if by_date else closes
+    missing = [place for place, due in enumerate(dues) if due < now and (last is None or stamps[place] > last)]
+    assert found.is_overdue == bool(missing)
+    assert found.behind == (None if last is None else len(missing))
+    assert found.due_since == (dues[missing[-1 if last is None else 0]] if missing else None)
+    assert found.next_due == next((due for due in dues if due >= now), None)
+    assert (found.ends_on is None) == (found.next_due is not None)
