@@ -20,7 +20,6 @@ from markets.admin.formatting import (
     status_badge,
     utc,
 )
-from markets.admin.freshness import freshness_of
 from markets.admin.node_data_panel import data_of
 from markets.admin.node_runs import RUN_COMMAND
 from markets.admin.node_runs_panel import all_runs_url, latest_runs
@@ -28,6 +27,7 @@ from markets.admin.node_scope import NodeScope
 from markets.admin.tables import Column, Fact, Pages, Table
 from markets.data_nodes.staleness import stale_notice
 from markets.models import Job, JobStatus, NodeUpdate, RunStatus, UpdateStatistic
+from markets.services.freshness import freshness_of
 from markets.services.node_runs import RUN_NODE
 
 SUMMARY_LENGTH = 160  # characters; a list has one line a row

@@ -17,13 +17,14 @@ from unfold.decorators import display
 from markets.admin.base import ReadOnlyAdmin, command
 from markets.admin.data_node_page import configuration_summary, page_of
 from markets.admin.formatting import NOTHING, badge, count, status_badge, utc
-from markets.admin.freshness import Freshness, freshness_of
 from markets.admin.new_node import NewNodePages
 from markets.admin.node_data_panel import SCRIPTS, STYLES, NodeDataPages
 from markets.admin.node_scope import node_scope
+from markets.admin.node_watch import watch_context, watch_urls
 from markets.exceptions import MSMError
-from markets.models import NodeRun, NodeUpdate, RunStatus, UpdateStatistic
+from markets.models import NodeUpdate, RunStatus, UpdateStatistic
 from markets.services import node_runs
+from markets.services.freshness import Freshness, freshness_of, with_latest_run
 
 RUN_PERMISSION = "markets.run_nodeupdate"
 LAST_STATUS_CHOICES = [*RunStatus.choices, ("never", "Never ran")]
@@ -53,17 +54,6 @@ class LastStatusFilter(DropdownFilter):
         if self.value() == "never":
             return queryset.filter(last_status__isnull=True)
         return queryset.filter(last_status=self.value()) if self.value() else queryset
-
-
-def with_latest_run(updates: QuerySet[NodeUpdate]) -> QuerySet[NodeUpdate]:
-    """The updates with `last_status` and `last_started` of their latest run, and `last_time` of their data."""
-    runs = NodeRun.objects.filter(node_update=OuterRef("pk")).order_by("-id")
-    wrote = runs.filter(last_time_index__isnull=False)
-    return updates.select_related("storage").annotate(
-        last_status=Subquery(runs.values("status")[:1]),
-        last_started=Subquery(runs.values("started_at")[:1]),
-        last_time=Subquery(wrote.values("last_time_index")[:1]),
-    )
 
 
 @admin.register(NodeUpdate)
@@ -138,7 +128,7 @@ class NodeUpdateAdmin(NewNodePages, NodeDataPages, ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         run = self.admin_site.admin_view(require_POST(self.run_now))
-        return [path("<int:pk>/run/", run, name="markets_nodeupdate_run"), *super().get_urls()]
+        return [path("<int:pk>/run/", run, name="markets_nodeupdate_run"), *watch_urls(self), *super().get_urls()]
 
     def run_now(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask a worker to run the node: JSON for the page's script, a redirect to the page without one."""
@@ -168,4 +158,5 @@ class NodeUpdateAdmin(NewNodePages, NodeDataPages, ReadOnlyAdmin):
             "run_url": reverse("admin:markets_nodeupdate_run", args=(obj.pk,)),
             "copy_url": self.copy_url(request, obj),
             **page_of(obj, node_scope(obj), request),
+            **watch_context(request, obj),
         }

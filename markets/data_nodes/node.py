@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 import pandas as pd
 from django.db import models
 
-from markets.data_nodes import runs
+from markets.data_nodes import registration, runs, schedules
 from markets.data_nodes.access import APIDataNode, StoredData
 from markets.data_nodes.configuration import constructor_defaults
 from markets.data_nodes.hash_namespaces import ambient_namespace, hash_namespace
@@ -23,7 +23,7 @@ from markets.engine.hashing import Scope, configuration_hash
 from markets.engine.namespaces import clean_hash_namespace
 from markets.engine.quality import QualityCheck
 from markets.exceptions import InvalidInput, NotFound
-from markets.models import NodeUpdate
+from markets.models import NodeSchedule, NodeUpdate
 
 EARLIEST_UPDATE = dt.datetime(2018, 1, 1, tzinfo=dt.UTC)
 Progress = Callable[[int, int | None, str], None]
@@ -159,6 +159,36 @@ class DataNode(StoredData):
             return NodeUpdate.objects.select_related("storage").get(update_hash=self.update_hash)
         except NodeUpdate.DoesNotExist:
             raise NotFound(f"{type(self).__name__} ({self.update_hash}) never ran. Run it first: node.run().") from None
+
+    # --- schedule ----------------------------------------------------------------------------------------------------
+    def set_schedule(
+        self,
+        cron: str,
+        *,
+        zone: str = "UTC",
+        update_tree: bool = True,
+        recompute_stale: bool = False,
+        is_enabled: bool = True,
+    ) -> NodeSchedule:
+        """Let workers run the node at the times of a line of cron in a time zone: `"30 22 * * 1-5"`.
+
+        The node becomes known, as by its first run. Raises InvalidInput for a line or a zone that is none.
+        """
+        for member in runs.execution_order(self):
+            update = registration.ensure_update(member)
+            registration.record_metadata(member, update.storage, {}, [])
+        return schedules.set_schedule(
+            update,
+            cron,
+            zone=zone,
+            update_tree=update_tree,
+            recompute_stale=recompute_stale,
+            is_enabled=is_enabled,
+        )
+
+    def remove_schedule(self) -> None:
+        """The node is run by itself no more. Raises NotFound when it has no schedule."""
+        schedules.remove_schedule(self.get_node_update())
 
     # --- running -----------------------------------------------------------------------------------------------------
     def run(

@@ -9,11 +9,13 @@ from markets.models.categories import AssetCategory, AssetCategoryMembership, ho
 from markets.models.changes import Change, Operation
 from markets.models.data_nodes import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
 from markets.models.details import Bond, CurrencySpot, Future
+from markets.models.freshness import FreshnessPolicy, FreshnessRule, FreshnessUnit, SessionStamp
 from markets.models.imports import EmptyCells, ImportChunk, ImportOutcome, ImportRow, ImportRun, ImportStatus
 from markets.models.index_values import IndexValue
 from markets.models.indices import Index, IndexType
 from markets.models.issuers import Issuer
 from markets.models.jobs import Job, JobMessage, JobStatus
+from markets.models.schedules import NodeSchedule
 from markets.models.snapshots import AssetSnapshot
 
 __all__ = [
@@ -31,6 +33,9 @@ __all__ = [
     "Change",
     "CurrencySpot",
     "EmptyCells",
+    "FreshnessPolicy",
+    "FreshnessRule",
+    "FreshnessUnit",
     "Future",
     "ImportChunk",
     "ImportOutcome",
@@ -45,11 +50,13 @@ __all__ = [
     "JobMessage",
     "JobStatus",
     "NodeRun",
+    "NodeSchedule",
     "NodeUpdate",
     "OpenFigiDetails",
     "Operation",
     "RegistryRow",
     "RunStatus",
+    "SessionStamp",
     "StorageNode",
     "UpdateStatistic",
     "holds_at",

@@ -6,6 +6,8 @@ import django_filters as filters
 from django.db import transaction
 from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from django.http import StreamingHttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -30,9 +32,10 @@ from markets.rest.frames import (
 )
 from markets.rest.jobs import JobSerializer
 from markets.rest.node_classes import NodeRegistrationSerializer, register
+from markets.rest.node_operations import FreshnessFieldsMixin, NodeOperations, with_freshness
 from markets.rest.pagination import PAGING
 from markets.rest.serializers import StrictBooleanField, StrictSerializer
-from markets.services import node_runs
+from markets.services import freshness, node_runs
 from markets.services.frames_out import FrameLayout, read_as_of, read_parts
 
 IDENTIFIER = OpenApiParameter(
@@ -73,7 +76,7 @@ class NodeRunSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class NodeSerializer(serializers.ModelSerializer):
+class NodeSerializer(FreshnessFieldsMixin, serializers.ModelSerializer):
     identifier = serializers.CharField(source="storage.identifier", allow_null=True)
     class_name = serializers.CharField()
     description = serializers.CharField(source="storage.description")
@@ -92,7 +95,7 @@ class NodeSerializer(serializers.ModelSerializer):
         fields = [
             *("uid", "identifier", "update_hash", "class_name", "node_class", "description", "data_frequency_id"),
             *("storage_hash", "table_name", "index_names", "last_run", "last_time_index"),
-            *("stale_from", "stale_reason", "created_at", "updated_at"),
+            *("stale_from", "stale_reason", "is_overdue", "due_at", "freshness", "created_at", "updated_at"),
         ]
         read_only_fields = fields
 
@@ -146,22 +149,34 @@ class RunRequestSerializer(StrictSerializer):
     )
 
 
+@extend_schema_field(OpenApiTypes.BOOL)
+class OverdueFlag(Flag):
+    """Whether data are missing by the node's freshness policy."""
+
+    def filter(self, queryset: QuerySet, value: bool | None) -> QuerySet:
+        if value is None:
+            return queryset
+        late = [item.update.pk for item in freshness.overdue(timezone.now()) if item.freshness.is_overdue]
+        return queryset.filter(pk__in=late) if value else queryset.exclude(pk__in=late)
+
+
 class NodeFilters(RegistryFilters):
     update_hash = filters.CharFilter()
     identifier = filters.CharFilter(field_name="storage__identifier")
     identifier__in = TextIn(field_name="storage__identifier")
     storage_hash = filters.CharFilter(field_name="storage__storage_hash")
     is_stale = Flag(field_name="stale_from", lookup_expr="isnull", exclude=True)
+    is_overdue = OverdueFlag()
     search = SearchFilter("storage__identifier", "node_class", "storage__description")
     ordering = Ordering(
         fields={"storage__identifier": "identifier", "update_hash": "update_hash", "created_at": "created_at"}
     )
 
 
-class DataNodeViewSet(RegistryViewSet):
+class DataNodeViewSet(NodeOperations, RegistryViewSet):
     """A DataNode is addressed by its published identifier, its update hash or its uid."""
 
-    queryset = NodeUpdate.objects.select_related("storage").annotate(
+    queryset = NodeUpdate.objects.select_related("storage", "freshness_policy__calendar").annotate(
         latest_run_id=Subquery(_latest_run.values("pk")[:1]),
         last_time_index=Subquery(_latest_run.exclude(last_time_index=None).values("last_time_index")[:1]),
     )
@@ -178,6 +193,7 @@ class DataNodeViewSet(RegistryViewSet):
     action_permissions = {
         "run": ("markets.view_nodeupdate", "markets.run_nodeupdate"),
         "create": ("markets.view_nodeupdate", "markets.add_nodeupdate"),
+        **NodeOperations.operation_permissions,
     }
 
     def paginate_queryset(self, queryset: Any) -> Any:
@@ -297,7 +313,7 @@ def _with_latest_runs(updates: list[Any]) -> list[Any]:
     runs = NodeRun.objects.defer("log").in_bulk([row.latest_run_id for row in updates if row.latest_run_id])
     for row in updates:
         row.latest_run = runs.get(row.latest_run_id)
-    return updates
+    return with_freshness(updates)
 
 
 def _of_assets(rows: QuerySet, storage: StorageNode, assets: list[str]) -> QuerySet:

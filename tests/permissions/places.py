@@ -65,6 +65,15 @@ def _action(action: str, row: str, data: dict[str, str], **effect: int) -> Place
     )
 
 
+def _of_node(step: str, data: dict[str, str] | None = None, **effect: int) -> list[Place]:
+    """The page that asks, and the answer."""
+    address, url = f"admin/markets/nodeupdate/<int:pk>/{step}/", f"/admin/markets/nodeupdate/{{node}}/{step}/"
+    return [
+        Place(address, url, "operator"),
+        Place(address, url, "operator", 302, method="post", data=data or {}, effect=effect),
+    ]
+
+
 REVOKE = "admin/markets/accesstoken/revoke/<str:token_key>/"
 OTHERS_TOKEN = "admin/markets/accesstoken/<path:object_id>/"
 PLACES = [
@@ -132,6 +141,13 @@ PLACES = [
     Place("admin/markets/nodeupdate/<int:pk>/chart/", "/admin/markets/nodeupdate/{node}/chart/?column=close"),
     Place("admin/markets/nodeupdate/<int:pk>/identities/", "/admin/markets/nodeupdate/{node}/identities/"),
     Place("admin/markets/nodeupdate/<int:pk>/rows/", "/admin/markets/nodeupdate/{node}/rows/"),
+    Place("admin/markets/nodeupdate/lineage/", "/admin/markets/nodeupdate/lineage/?node={node.uid}"),
+    *_of_node("schedule", {"cron": "5 5 * * *", "timezone": "UTC"}, markets_nodeschedule=0),
+    *_of_node("schedule/remove", markets_nodeschedule=-1, django_celery_beat_periodictask=-1),
+    *_of_node(
+        "freshness", {"rule": "every", "every": "3", "every_unit": "hours", "stamp": "close"}, markets_freshnesspolicy=0
+    ),
+    *_of_node("freshness/remove", markets_freshnesspolicy=-1),
     Place(
         "admin/markets/calendar/<int:pk>/refresh/",
         "/admin/markets/calendar/{market_calendar}/refresh/",

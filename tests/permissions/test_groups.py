@@ -76,6 +76,7 @@ def test_what_each_may_beyond_seeing() -> None:
             "django_celery_beat",
             *("periodictask", "crontabschedule", "intervalschedule", "clockedschedule", "solarschedule"),
         ),
+        *edits("markets", "freshnesspolicy", "nodeschedule"),
     }
     assert {name for name in beyond[ANALYST] - own_tokens if not name.startswith(OURS)} == set()
     assert not beyond[ANALYST] & (beyond[OPERATOR] - own_tokens)
