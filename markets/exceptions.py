@@ -59,6 +59,12 @@ class UnknownIdentifiers(InvalidInput):
         super().__init__(f"{named(self.identifiers, 'identifier')} not registered as {kind}. {remedy}")
 
 
+class WrongType(InvalidInput, TypeError):
+    """A value of a kind that is not taken here."""
+
+    code = "wrong_type"
+
+
 class UnknownFields(InvalidInput, TypeError):
     """Fields that a row does not have, or that cannot be given here."""
 
@@ -71,14 +77,18 @@ class MissingFields(InvalidInput, TypeError):
     code = "missing_field"
 
 
-class InvalidReferences(InvalidInput):
-    """Fields that name another row, and name one of the wrong kind; `by_field` has the fault of each."""
-
-    code = "invalid_reference"
+class InvalidFields(InvalidInput):
+    """Several fields are wrong, each told at once; `by_field` has the fault of each, by its name or dotted path."""
 
     def __init__(self, by_field: Mapping[str, str]) -> None:
         self.by_field = dict(by_field)
         super().__init__(f"{' '.join(self.by_field.values())} Nothing was written.", field=next(iter(self.by_field)))
+
+
+class InvalidReferences(InvalidFields):
+    """Fields that name another row, and name one of the wrong kind; `by_field` has the fault of each."""
+
+    code = "invalid_reference"
 
 
 class MissingReferences(InvalidReferences, LookupError):
@@ -139,9 +149,16 @@ class ColumnContractError(FrameError):
 
 
 class DuplicateKeys(FrameError):
-    """The frame, or the frame and the table, hold one key twice."""
+    """The frame, or the frame and the table, hold one key twice.
+
+    `keys` has those that a table held already (10,000 at most), as the texts of the key's columns in the table's order.
+    """
 
     code = "duplicate_key"
+
+    def __init__(self, message: str, *, keys: Sequence[tuple[str, ...]] = (), field: str | None = None) -> None:
+        super().__init__(message, field=field)
+        self.keys = list(keys)
 
 
 class AlreadyRunning(Conflict):
@@ -162,10 +179,22 @@ class RunSuperseded(Conflict):
     code = "run_superseded"
 
 
+class StorageFull(MSMError):
+    """The disk of the database server is full; nothing was written."""
+
+    code = "storage_full"
+
+
 class DependencyCycleError(InvalidInput):
     """DataNodes that depend on each other in a circle."""
 
     code = "dependency_cycle"
+
+
+class DependencyDriftError(InvalidInput):
+    """A DataNode whose `dependencies()` tells other nodes each time it is asked."""
+
+    code = "dependency_drift"
 
 
 class UnknownNodeClass(InvalidInput):

@@ -7,7 +7,7 @@ number in another namespace is another lock.
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
 
@@ -23,6 +23,7 @@ class LockSpace(IntEnum):
     JOB = 0x4D53_0002
     BEAT = 0x4D53_0003
     NAMESPACE = 0x4D53_0004
+    TABLE_CHANGES = 0x4D53_0014
 
 
 def lock_class(space: LockSpace) -> int:
@@ -48,6 +49,30 @@ def try_lock_for_transaction(space: LockSpace, number: int) -> bool:
         return bool(cursor.fetchone()[0])
 
 
+def share_for_transaction(space: LockSpace, number: int) -> None:
+    """Take a share of the lock until the current transaction ends, beside other sharers."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock_shared(%s, %s)", [lock_class(space), number % 2**31])
+
+
+def await_sharers(space: LockSpace, numbers: Sequence[int], *, patience: float) -> bool:
+    """Whether everybody else who shares these locks now has let go of them within `patience` seconds. Keeps none."""
+    waiting, deadline = [number % 2**31 for number in numbers], time.monotonic() + patience
+    while waiting:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT n FROM unnest(%s::int[]) AS t(n) WHERE NOT CASE WHEN pg_try_advisory_lock(%s, n) "
+                "THEN pg_advisory_unlock(%s, n) ELSE false END",
+                [waiting, lock_class(space), lock_class(space)],
+            )
+            waiting = [number for (number,) in cursor.fetchall()]
+        if waiting and time.monotonic() > deadline:
+            return False
+        if waiting:
+            time.sleep(SECONDS_BETWEEN_TRIES)
+    return True
+
+
 def unlock(space: LockSpace, number: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [lock_class(space), number % 2**31])
@@ -60,6 +85,17 @@ def is_held(space: LockSpace, number: int) -> bool:
             "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted "
             "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
             "AND classid = %s::bigint::oid AND objid = %s::bigint::oid)",
+            [lock_class(space), number % 2**31],
+        )
+        return bool(cursor.fetchone()[0])
+
+
+def is_ours(space: LockSpace, number: int) -> bool:
+    """Whether this connection holds the lock: not so after it was cut and made anew."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted "
+            "AND pid = pg_backend_pid() AND classid = %s::bigint::oid AND objid = %s::bigint::oid)",
             [lock_class(space), number % 2**31],
         )
         return bool(cursor.fetchone()[0])

@@ -36,21 +36,23 @@ def make_groups(apps: Any, schema_editor: Any) -> None:
         groups.get_or_create(name=name)
 
 
-def grant(apps: Any, schema_editor: Any, role: str, permissions: Iterable[str]) -> None:
+def grant(apps: Any, schema_editor: Any, role: str, permissions: Iterable[str], *, beside: str | None = None) -> None:
     """Give a group permissions, each written `app.codename`; what an administrator has decided since stays.
 
     A permission is given when it is new to the database, or when the group has none yet on that model. A group that was
     deleted or renamed is not made again. A permission that is missing is made: on a fresh database Django makes them
-    after all migrations.
+    after all migrations. `beside` names a permission: a group that has it is given these too, whatever was decided, for
+    they meant nothing until now.
     """
     alias = schema_editor.connection.alias
     group = apps.get_model("auth", "Group").objects.using(alias).filter(name=role).first()
     if group is None:
         return
     decided = set(group.permissions.values_list("content_type_id", flat=True))
+    trusted = beside is not None and _permission(apps, alias, beside)[0] in group.permissions.all()
     for name in permissions:
         permission, is_new = _permission(apps, alias, name)
-        if is_new or permission.content_type_id not in decided:
+        if trusted or is_new or permission.content_type_id not in decided:
             group.permissions.add(permission)
 
 

@@ -2,20 +2,31 @@
 
 from typing import Any
 
-from celery import shared_task
+from celery import Task, shared_task
 from celery.signals import worker_init, worker_ready
+from django.db import InterfaceError, OperationalError
 
-from markets.services import audit, imports, jobs, node_runs, resolutions
+from markets.services import audit, imports, jobs, node_runs, node_schedules, resolutions
+
+SECONDS_FOR_THE_DATABASE = 3.0  # a server that restarts is back by then; one that is not is asked again
 
 
-@shared_task(name="markets.execute_job")
-def execute_job(uid: str) -> None:
-    jobs.execute(uid)
+@shared_task(name="markets.execute_job", bind=True, max_retries=None)
+def execute_job(self: Task, uid: str) -> None:
+    try:
+        jobs.execute(uid)
+    except (jobs.JobInterrupted, OperationalError, InterfaceError) as error:
+        raise self.retry(exc=error, countdown=SECONDS_FOR_THE_DATABASE) from error
 
 
 @shared_task(name="markets.recover_interrupted_jobs", ignore_result=True)
 def recover_interrupted_jobs() -> int:
     return node_runs.recover_interrupted()
+
+
+@shared_task(name="markets.run_scheduled_node", ignore_result=True)
+def run_scheduled_node(update_uid: str) -> None:
+    node_schedules.run_scheduled(update_uid)
 
 
 @shared_task(name="markets.tidy_imports", ignore_result=True)

@@ -20,6 +20,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 WAIT = 5.0  # seconds between two attempts to take over
 WATCH = 5.0  # seconds between two looks at the connection that holds the lock
+CLOCK_MAY_DIFFER = 2.0  # seconds that a clock may be corrected back without a schedule being late
 LOST = 75  # exit code; EX_TEMPFAIL: start it again
 
 
@@ -31,6 +32,7 @@ def main() -> int:
     holder.inc_thread_sharing()
     try:
         wait_for_turn(holder)
+        forget_the_future()
     except DatabaseError as error:
         print(f"beat: the database is not available: {error}", file=sys.stderr, flush=True)
         return LOST
@@ -61,10 +63,38 @@ def try_to_hold(holder: BaseDatabaseWrapper) -> bool:
         return bool(cursor.fetchone()[0])
 
 
+def forget_the_future() -> int:
+    """Schedules that ran in the future, by a clock that was set back, would wait for it: let them have run now."""
+    from django.utils import timezone
+    from django_celery_beat.models import PeriodicTask
+
+    now = timezone.now()
+    return PeriodicTask.objects.filter(last_run_at__gt=now).update(last_run_at=now)
+
+
+def went_back(before: float, now: float) -> bool:
+    """Whether the wall clock, each time counted from the monotonic one, was set back."""
+    return now < before - CLOCK_MAY_DIFFER
+
+
+def clock() -> float:
+    return time.time() - time.monotonic()
+
+
 def watch(holder: BaseDatabaseWrapper) -> None:
-    """End this process as soon as the connection, and with it the lock, is gone."""
+    """End this process as soon as the connection, and with it the lock, is gone, or the clock was set back."""
+    before = clock()
     while True:
         time.sleep(WATCH)
+        now = clock()
+        if went_back(before, now):
+            print(
+                f"beat: the clock was set back by {before - now:.0f} s: starting anew, so that no schedule waits",
+                file=sys.stderr,
+                flush=True,
+            )
+            os._exit(LOST)
+        before = max(before, now)  # small steps back add up
         try:
             # Not through Django's cursor: that would reconnect, without the lock.
             holder.connection.execute("SELECT 1")

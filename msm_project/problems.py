@@ -13,6 +13,7 @@ from django.urls import Resolver404, resolve
 
 logger = logging.getLogger(__name__)
 SECONDS_TO_WAIT = 5  # the embedded server is back by then
+DISK_FULL = "53100"  # PostgreSQL's code
 LONGEST_USERNAME = 255  # of axes' column
 
 
@@ -49,7 +50,10 @@ def failed(request: HttpRequest) -> HttpResponse:
     error = sys.exc_info()[1]
     if isinstance(error, OperationalError | InterfaceError):
         logger.error("the database is not available: %s", error)
-        answer = problem(request, 503, "unavailable", "The database is not available. Try again in a moment.")
+        detail = "The database is not available. Try again in a moment."
+        if getattr(error.__cause__, "sqlstate", None) == DISK_FULL:
+            detail = "The disk of the database server is full. Ask its administrator to free space."
+        answer = problem(request, 503, "unavailable", detail)
         answer["Retry-After"] = str(SECONDS_TO_WAIT)
         return answer
     return problem(

@@ -333,7 +333,9 @@ UNFOLD = {
                         "title": "DataNodes",
                         "icon": "account_tree",
                         "link": reverse_lazy("admin:markets_nodeupdate_changelist"),
+                        "active": lambda request: "/nodeupdate/" in request.path and "/lineage/" not in request.path,
                     },
+                    {"title": "Lineage", "icon": "lan", "link": reverse_lazy("admin:markets_nodeupdate_lineage")},
                     {
                         "title": "Storage",
                         "icon": "database",

@@ -26,6 +26,7 @@ from markets.models import (
     CalendarEvent,
     CalendarSession,
     CurrencySpot,
+    FreshnessPolicy,
     Future,
     Index,
     IndexType,
@@ -39,6 +40,7 @@ from markets.models import (
     UpdateStatistic,
 )
 from markets.services.calendars import create_from_pandas_calendar
+from markets.services.freshness_policies import set_policy
 from markets.services.index_values import write_index_values
 from portfolios.models import (
     Account,
@@ -205,6 +207,10 @@ def statistic(table: StorageNode, owner: Asset, **fields: Any) -> UpdateStatisti
 
 def job(**fields: Any) -> Job:
     return Job.objects.create(**{"kind": "run_node", "title": "Run it", "queued_at": timezone.now(), **fields})
+
+
+def freshness_policy(update: NodeUpdate, **fields: Any) -> FreshnessPolicy:
+    return set_policy(update, **({"rule": "every", "every": 1, "every_unit": "days"} | fields))
 
 
 def portfolio(**fields: Any) -> Portfolio:

@@ -25,6 +25,7 @@ from markets.admin.formatting import NOTHING, count, counted, link, utc
 from markets.admin.key_choices import KeyChoiceField, KeyChoicesAdmin
 from markets.admin.selecting import ReasonField
 from markets.admin.service_saving import ServiceAdmin
+from markets.admin.snapshots import SnapshotTab
 from markets.admin.tables import Column, Table
 from markets.data_nodes.reads import read_frame
 from markets.exceptions import InvalidInput
@@ -131,7 +132,7 @@ class AssetForm(LinkedDuplicates):
 
 
 @admin.register(Asset)
-class AssetAdmin(AssetActions):
+class AssetAdmin(SnapshotTab, AssetActions):
     form = AssetForm
     list_display = ("unique_identifier", "ticker", "name", "asset_type", "master", "last_price")
     list_filter = (AssetTypeFilter, CategoryFilter, ("is_custom_by_organization", BooleanRadioFilter))

@@ -65,7 +65,7 @@ class MarketAdmin(HistoryTab, CarefulFields, StrictInput, ModelAdmin):
         if obj is not None:
             context["title"] = str(obj)
             context.update(self.page_context(request, obj))
-            context.update(self.tabs_of_page(obj, context))
+            context.update(self.tabs_of_page(request, obj, context))
         return super().render_change_form(request, context, add, change, form_url, obj)
 
 

@@ -1,8 +1,6 @@
 """What the page of one DataNode shows."""
 
-import logging
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from django.http import HttpRequest
@@ -22,38 +20,17 @@ from markets.admin.formatting import (
     status_badge,
     utc,
 )
-from markets.admin.freshness import freshness_of
-from markets.admin.node_runs import RUN_COMMAND, runs_table
+from markets.admin.node_data_panel import data_of
+from markets.admin.node_runs import RUN_COMMAND
+from markets.admin.node_runs_panel import all_runs_url, latest_runs
+from markets.admin.node_scope import NodeScope
 from markets.admin.tables import Column, Fact, Pages, Table
-from markets.data_nodes.configuration import build_node
 from markets.data_nodes.staleness import stale_notice
-from markets.exceptions import MSMError
 from markets.models import Job, JobStatus, NodeUpdate, RunStatus, UpdateStatistic
+from markets.services.freshness import freshness_of
 from markets.services.node_runs import RUN_NODE
 
-logger = logging.getLogger(__name__)
-
-RUNS_SHOWN = 20
 SUMMARY_LENGTH = 160  # characters; a list has one line a row
-
-
-@dataclass(frozen=True)
-class NodeScope:
-    """The part of its table that a node fills, and why it cannot be built here, if it cannot."""
-
-    dimensions: Mapping[str, str] = field(default_factory=dict)
-    problem: str = ""
-
-
-def node_scope(update: NodeUpdate) -> NodeScope:
-    """Build the node to ask it; whatever goes wrong is shown before anybody tries to run it."""
-    try:
-        return NodeScope(dict(build_node(update.build_configuration).statistics_scope()))
-    except MSMError as error:
-        return NodeScope(problem=str(error))
-    except Exception as error:  # a user's class may raise anything; the page must open all the same
-        logger.exception("cannot build %s", update)
-        return NodeScope(problem=f"{update.class_name} cannot be built: {type(error).__name__}: {error}")
 
 
 def what_kind(update: NodeUpdate) -> str:
@@ -98,7 +75,6 @@ def _names_it(name: str) -> bool:
 
 
 def page_of(update: NodeUpdate, scope: NodeScope, request: HttpRequest) -> dict[str, Any]:
-    runs = list(update.runs.all()[:RUNS_SHOWN])
     unfinished = Job.objects.filter(
         kind=RUN_NODE,
         status__in=[JobStatus.QUEUED, JobStatus.RUNNING],
@@ -110,9 +86,9 @@ def page_of(update: NodeUpdate, scope: NodeScope, request: HttpRequest) -> dict[
         "stale": stale_notice(update) if update.stale_from is not None else "",
         "progress_url": reverse("admin:job_progress", args=(unfinished.uid,)) if unfinished else "",
         "statistics": _statistics(update, scope, request),
-        "runs_table": runs_table(runs, empty="It has not run yet. Press Run now, above."),
-        "all_runs_url": f"{reverse('admin:markets_noderun_changelist')}?node_update__id__exact={update.pk}",
-        "latest_run": runs[0] if runs else None,
+        "runs": latest_runs(update),
+        "all_runs_url": all_runs_url(update),
+        **data_of(update, scope, request),
         "configuration": pretty_json(update.build_configuration),
     }
 

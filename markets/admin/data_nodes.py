@@ -1,6 +1,6 @@
 """DataNodes: their configuration, what they have written, and the button that runs them."""
 
-from typing import Any
+from typing import Any, ClassVar
 
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
@@ -15,12 +15,16 @@ from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
 from markets.admin.base import ReadOnlyAdmin, command
-from markets.admin.data_node_page import configuration_summary, node_scope, page_of
+from markets.admin.data_node_page import configuration_summary, page_of
 from markets.admin.formatting import NOTHING, badge, count, status_badge, utc
-from markets.admin.freshness import Freshness, freshness_of
+from markets.admin.new_node import NewNodePages
+from markets.admin.node_data_panel import SCRIPTS, STYLES, NodeDataPages
+from markets.admin.node_scope import node_scope
+from markets.admin.node_watch import watch_context, watch_urls
 from markets.exceptions import MSMError
-from markets.models import NodeRun, NodeUpdate, RunStatus, UpdateStatistic
+from markets.models import NodeUpdate, RunStatus, UpdateStatistic
 from markets.services import node_runs
+from markets.services.freshness import Freshness, freshness_of, with_latest_run
 
 RUN_PERMISSION = "markets.run_nodeupdate"
 LAST_STATUS_CHOICES = [*RunStatus.choices, ("never", "Never ran")]
@@ -52,19 +56,8 @@ class LastStatusFilter(DropdownFilter):
         return queryset.filter(last_status=self.value()) if self.value() else queryset
 
 
-def with_latest_run(updates: QuerySet[NodeUpdate]) -> QuerySet[NodeUpdate]:
-    """The updates with `last_status` and `last_started` of their latest run, and `last_time` of their data."""
-    runs = NodeRun.objects.filter(node_update=OuterRef("pk")).order_by("-id")
-    wrote = runs.filter(last_time_index__isnull=False)
-    return updates.select_related("storage").annotate(
-        last_status=Subquery(runs.values("status")[:1]),
-        last_started=Subquery(runs.values("started_at")[:1]),
-        last_time=Subquery(wrote.values("last_time_index")[:1]),
-    )
-
-
 @admin.register(NodeUpdate)
-class NodeUpdateAdmin(ReadOnlyAdmin):
+class NodeUpdateAdmin(NewNodePages, NodeDataPages, ReadOnlyAdmin):
     list_display = ("identifier", "class_of", "configuration", "last_run", "last_time_utc", "num_rows", "freshness")
     list_filter = (LastStatusFilter, StaleFilter)
     search_fields = ("storage__identifier__icontains", "node_class__icontains", "update_hash__startswith")
@@ -72,13 +65,14 @@ class NodeUpdateAdmin(ReadOnlyAdmin):
     sortable_by = ("identifier",)
     change_form_template = "admin/msm/data_node.html"
     empty_help = format_html(
-        "A DataNode is a computation that fills one table. It appears here when it is first run or registered in "
-        "Python: <code>node.run()</code>, <code>register_node(node)</code>; or with the demo: {}",
+        "A DataNode is a computation that fills one table. Add one from a registered class, or register it in Python: "
+        "<code>node.run()</code>, <code>register_node(node)</code>; or see some with the demo: {}",
         command("make demo"),
     )
 
     class Media:
-        js = ("markets/job_progress.js",)
+        css: ClassVar = {"screen": STYLES}
+        js = ("markets/job_progress.js", *SCRIPTS)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[NodeUpdate]:
         rows = (
@@ -134,7 +128,7 @@ class NodeUpdateAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         run = self.admin_site.admin_view(require_POST(self.run_now))
-        return [path("<int:pk>/run/", run, name="markets_nodeupdate_run"), *super().get_urls()]
+        return [path("<int:pk>/run/", run, name="markets_nodeupdate_run"), *watch_urls(self), *super().get_urls()]
 
     def run_now(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask a worker to run the node: JSON for the page's script, a redirect to the page without one."""
@@ -162,5 +156,7 @@ class NodeUpdateAdmin(ReadOnlyAdmin):
             "title": str(obj),
             "may_run": request.user.has_perm(RUN_PERMISSION),
             "run_url": reverse("admin:markets_nodeupdate_run", args=(obj.pk,)),
+            "copy_url": self.copy_url(request, obj),
             **page_of(obj, node_scope(obj), request),
+            **watch_context(request, obj),
         }

@@ -30,7 +30,20 @@ class HistoryTab(ModelAdmin):
     def has_history(self) -> bool:
         return self.opts.db_table in recorded_models() and self.opts.model_name != "accesstoken"
 
-    def tabs_of_page(self, obj: Model, context: dict[str, Any]) -> dict[str, Any]:
+    def more_tabs(self, request: HttpRequest, obj: Model) -> list[dict[str, Any]]:
+        """Tabs of pages of their own, between the row's form and its history: title and link."""
+        return []
+
+    def tabs_at(self, request: HttpRequest, obj: Model, title: str) -> dict[str, Any]:
+        """Context of the page behind the tab with this title."""
+        items = [
+            {"title": "General", "link": self._url("change", obj.pk)},
+            *self.more_tabs(request, obj),
+            {"title": "History", "link": self._url("history", obj.pk)},
+        ]
+        return self._tabs([{**item, "link": "", "active": True} if item["title"] == title else item for item in items])
+
+    def tabs_of_page(self, request: HttpRequest, obj: Model, context: dict[str, Any]) -> dict[str, Any]:
         """Context of the row's page: its tabs, the inlines' own among them, and the History behind them."""
         if not self.has_history or context.get("is_popup"):
             return {}
@@ -46,7 +59,8 @@ class HistoryTab(ModelAdmin):
             items.append(
                 {"title": f"{title} ({faults})" if faults else title, "inline": inline.formset.prefix, "link": ""}
             )
-        return self._tabs([*items, {"title": "History", "link": self._url("history", obj.pk)}])
+        more = self.more_tabs(request, obj)
+        return self._tabs([*items, *more, {"title": "History", "link": self._url("history", obj.pk)}])
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
@@ -69,10 +83,10 @@ class HistoryTab(ModelAdmin):
             prefix="history",
             sorts={"-time": "id", "time": "id"},
         )
-        row = {"title": "General", "link": self._url("change", obj.pk)} if obj is not None else None
+        tabs = self._tabs([{"title": "History", "link": "", "active": True}])
         context = {
             **self.admin_site.each_context(request),
-            **self._tabs([*([row] if row else []), {"title": "History", "link": "", "active": True}]),
+            **(self.tabs_at(request, obj, "History") if obj is not None else tabs),
             "title": str(obj) if obj is not None else gone.row_name,  # type: ignore[union-attr]
             "opts": self.opts,
             "original": obj,

@@ -8,9 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
 import pandas as pd
+from django.db import connection
 
 from markets.data_nodes import reads
+from markets.data_nodes.hash_namespaces import ambient_namespace
 from markets.data_nodes.statistics import UpdateStatistics, identifiers_of, load_statistics
+from markets.engine.namespaces import qualified
 from markets.engine.text import storable_text
 from markets.exceptions import InvalidInput, NotFound, clipped
 from markets.models import StorageNode
@@ -36,6 +39,15 @@ class StoredData:
                 f"{type(self).__name__} ({self.storage_hash}) has no table yet. Run it first: node.run()."
             ) from None
 
+    @functools.cached_property
+    def update_statistics(self) -> UpdateStatistics:
+        """The statistics of the table: of a node that runs those of its run, else as they were when first asked for."""
+        return self.get_update_statistics()
+
+    def forget_statistics(self) -> None:
+        """Let `update_statistics` be read anew when it is asked for next."""
+        vars(self).pop("update_statistics", None)
+
     def get_update_statistics(self) -> UpdateStatistics:
         """The statistics of the table as they are now."""
         return load_statistics(self.get_storage(), self.statistics_scope())
@@ -56,7 +68,7 @@ class StoredData:
         if unique_identifier_list is not None:
             if len(storage.index_names) < 2:
                 raise InvalidInput(f"{storage} is indexed by time alone: it takes no identifiers.")
-            filters[storage.index_names[-1]] = unique_identifier_list
+            filters[reads.identifier_dimension(storage.index_names)] = unique_identifier_list
         return reads.read_frame(
             storage,
             start_date=start_date,
@@ -73,6 +85,15 @@ class StoredData:
     ) -> pd.DataFrame:
         """Stored rows, each asset in a window of its own, in one query."""
         return self.get_df_between_dates(unique_identifier_range_map=range_descriptor, columns=columns)
+
+    def get_ranged_data_per_asset_great_or_equal(
+        self, range_descriptor: reads.RangeMap, columns: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """The same with every start included, whatever operand the map has."""
+        windows: dict[Any, reads.IdentityRange] = {
+            identity: {**window, "start_date_operand": ">="} for identity, window in range_descriptor.items()
+        }
+        return self.get_ranged_data_per_asset(windows, columns)
 
     def get_last_observation(self, asset_list: Sequence[Any] | None = None) -> pd.DataFrame:
         """The latest row of each identity."""
@@ -93,16 +114,21 @@ class StoredData:
 
 
 class APIDataNode(StoredData):
-    """A published table, read by its identifier without the code that writes it.
+    """A stored table, read without the code that writes it: by its published identifier, or by its name.
 
-    As a dependency it is read as it is: a run never updates it.
+    As a dependency it is read as it is: a run never updates it. An identifier that is asked for within a hash namespace
+    is looked for there first; from outside the tables of a namespace are found under their full names only.
     """
 
     is_api = True
 
-    def __init__(self, identifier: str) -> None:
+    def __init__(self, identifier: str | None = None, *, table_name: str | None = None) -> None:
+        if (identifier is None) == (table_name is None):
+            raise InvalidInput("Name the table by its identifier or by its table_name: one of the two.")
         self.identifier = identifier
-        self.arguments: dict[str, Any] = {"identifier": identifier}
+        self.table_name = table_name
+        self.hash_namespace = ambient_namespace()
+        self.arguments: dict[str, Any] = {"identifier": identifier} if identifier else {"table_name": table_name}
 
     @classmethod
     def build_from_identifier(cls, identifier: str) -> "APIDataNode":
@@ -113,11 +139,29 @@ class APIDataNode(StoredData):
 
     @classmethod
     def build_from_table_uid(cls, uid: uuid.UUID | str) -> "APIDataNode":
-        """The table with this uid. Raises NotFound, also for a table that publishes no identifier."""
+        """The table with this uid, published or not. Raises NotFound."""
         found = StorageNode.objects.filter(uid=_uid(uid)).first()
-        if found is None or not found.identifier:
-            raise NotFound(f"No published table has the uid {uid}. The back-office lists tables under Storage.")
-        return cls(found.identifier)
+        if found is None:
+            raise NotFound(f"No table has the uid {uid}. The back-office lists tables under Storage.")
+        return cls(found.identifier) if found.identifier else cls(table_name=found.table_name)
+
+    @classmethod
+    def build_from_table(cls, schema: str, table_name: str) -> "APIDataNode":
+        """The table of a DataNode that the database knows as `schema.table_name`.
+
+        The schema is that of this process: public, or its namespace's. Raises NotFound for another schema or table.
+        """
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_schema()")
+            own = str(cursor.fetchone()[0])
+        if schema != own:
+            raise NotFound(
+                f"This process reads the schema {own!r}, not {clipped(str(schema))!r}. Start it in that namespace: "
+                "msm.start_engine(namespace=…)."
+            )
+        node = cls(table_name=table_name)
+        node.get_storage()
+        return node
 
     @functools.cached_property
     def storage_hash(self) -> str:
@@ -128,7 +172,12 @@ class APIDataNode(StoredData):
         return f"API_{self.get_storage().table_name}"[:63]
 
     def get_storage(self) -> StorageNode:
-        found = StorageNode.objects.filter(identifier=storable_text(self.identifier)).first()
+        if self.identifier is None:
+            return self._by_table_name()
+        name = storable_text(self.identifier)
+        names = dict.fromkeys([qualified(name, self.hash_namespace), name])
+        stored = StorageNode.objects.in_bulk(names, field_name="identifier")
+        found = next((stored[name] for name in names if name in stored), None)
         if found is None:
             known = sorted(filter(None, StorageNode.objects.values_list("identifier", flat=True)))
             near = difflib.get_close_matches(self.identifier, known, n=3, cutoff=0.5)
@@ -137,14 +186,24 @@ class APIDataNode(StoredData):
             raise NotFound(f"No table is published as {clipped(self.identifier)!r}. {hint}")
         return found
 
+    def _by_table_name(self) -> StorageNode:
+        name = storable_text(str(self.table_name))
+        found = StorageNode.objects.filter(table_name=name).first()
+        if found is None:
+            raise NotFound(
+                f"No DataNode has a table {clipped(name)!r}. The back-office lists the tables under Storage."
+            )
+        return found
+
     def update(self) -> None:
         """Nothing: who writes the table updates it."""
 
     def run(self, *args: Any, **options: Any) -> pd.DataFrame:
         """Refused: a table that is read by identifier is updated by the node that writes it."""
+        name = self.identifier or self.table_name
         raise InvalidInput(
-            f"{self.identifier} is read by its identifier and cannot be run here. Run the DataNode that writes it: "
-            f"manage.py run_node {self.identifier}."
+            f"{name} is read by its identifier and cannot be run here. Run the DataNode that writes it: "
+            f"manage.py run_node {name}."
         )
 
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel
 
+from markets import namespaces
+from markets.data_nodes.hash_namespaces import hash_namespace, no_ambient_namespace
 from markets.data_nodes.registry import node_class, registered_class
 from markets.engine.hashing import canonical_json, class_path, same_configuration
 from markets.engine.text import storable_text
@@ -30,8 +32,11 @@ def encode_node(node: "DataNode") -> dict[str, Any]:
     arguments = {
         name: encode(value, name)
         for name, value in node.arguments.items()
+        if name != "hash_namespace"
         if name not in defaults or not same_configuration(value, defaults[name], purpose="update", name=name)
     }
+    if node.hash_namespace != namespaces.current():
+        arguments["hash_namespace"] = node.hash_namespace
     for name, value in arguments.items():
         _refuse_unstorable(value, name)
     return {"node": class_path(type(node)), "arguments": arguments}
@@ -138,10 +143,20 @@ def constructor_defaults(cls: type) -> dict[str, Any]:
 def build_node(stored: Mapping[str, Any]) -> "DataNode":
     """The node that a stored configuration describes. Raises UnknownNodeClass for a class that is not registered."""
     cls = node_class(stored["node"])
-    arguments = {name: decode(value) for name, value in stored["arguments"].items()}
+    encoded = dict(stored["arguments"])
+    name = encoded.pop("hash_namespace", None)
+    arguments = {key: decode(value) for key, value in encoded.items()}
+    if name is not None and _takes_namespace(cls):
+        arguments["hash_namespace"] = name
     try:
-        return cls(**arguments)
+        with no_ambient_namespace() if name is None else hash_namespace(name):
+            return cls(**arguments)
     except TypeError as error:
         raise UnknownNodeClass(
             f"{stored['node']} no longer takes its stored configuration ({error}). Create the node anew."
         ) from error
+
+
+def _takes_namespace(cls: type) -> bool:
+    parameters = inspect.signature(cls).parameters.values()
+    return any(item.name == "hash_namespace" or item.kind is inspect.Parameter.VAR_KEYWORD for item in parameters)

@@ -1,9 +1,21 @@
 """What a DataNode tells of its table and its columns, for people who read the data without the code."""
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator
 
 from markets.engine.dtypes import canonical_token
+from markets.engine.text import storable_text
 from markets.exceptions import FrameError
+
+
+def _storable(value: str) -> str:
+    if storable_text(value) != value:
+        raise ValueError("holds a NUL character or a lone surrogate, which cannot be stored. Remove it.")
+    return value
+
+
+Text = Annotated[str, AfterValidator(_storable)]
 
 
 class ColumnMetaData(BaseModel):
@@ -11,10 +23,11 @@ class ColumnMetaData(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    column_name: str = Field(min_length=1, max_length=63)
+    column_name: Text = Field(min_length=1, max_length=63)
     dtype: str = Field(max_length=100)
-    label: str = Field(default="", max_length=250)
-    description: str = ""
+    label: Text = Field(default="", max_length=250)
+    unit: Text = Field(default="", max_length=32, description="What the values are counted in, such as USD or %.")
+    description: Text = ""
 
     @field_validator("dtype")
     @classmethod
@@ -31,5 +44,5 @@ class TableMetaData(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     identifier: str = Field(min_length=1, max_length=255, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")
-    description: str = ""
-    data_frequency_id: str = Field(default="", max_length=32)
+    description: Text = ""
+    data_frequency_id: Text = Field(default="", max_length=32)

@@ -10,19 +10,20 @@ from typing import Any, ClassVar
 import pandas as pd
 from django.db import models
 
-from markets import namespaces
-from markets.data_nodes import runs
+from markets.data_nodes import registration, runs, schedules
 from markets.data_nodes.access import APIDataNode, StoredData
 from markets.data_nodes.configuration import constructor_defaults
+from markets.data_nodes.hash_namespaces import ambient_namespace, hash_namespace
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.statistics import UpdateStatistics
 from markets.data_nodes.tails import DeletedTail
 from markets.data_nodes.writes import WriteMode
 from markets.engine.hashing import Scope, configuration_hash
+from markets.engine.namespaces import clean_hash_namespace
 from markets.engine.quality import QualityCheck
-from markets.exceptions import NotFound
-from markets.models import NodeUpdate
+from markets.exceptions import InvalidInput, NotFound
+from markets.models import NodeSchedule, NodeUpdate
 
 EARLIEST_UPDATE = dt.datetime(2018, 1, 1, tzinfo=dt.UTC)
 Progress = Callable[[int, int | None, str], None]
@@ -38,7 +39,9 @@ class DataNode(StoredData):
     Class attributes: `index_names`; `key_columns`, the primary key's order (identities before time unless told);
     `model`, a Django model that owns the table (else the engine makes one); `_ARGS_IGNORE_IN_STORAGE_HASH`, arguments
     that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins.
-    `hash_namespace` sets an experiment's hashes apart; unless given it is the namespace of the process.
+    `hash_namespace` sets an experiment's hashes apart, and so does its alias `namespace`; "" is none. Unless given it
+    is that of the block `with hash_namespace(…)`, else the namespace of the process.
+    `takes_configuration`, False where a node is of no use without what a script binds to it, so that no form offers it.
 
     `write_mode`, on the class or the instance, says what becomes of rows that are not later than the last row of their
     identity: `append` leaves them alone, `overwrite` inserts them or writes them over what is stored, `insert_only`
@@ -56,21 +59,24 @@ class DataNode(StoredData):
     OFFSET_START: ClassVar[dt.datetime] = EARLIEST_UPDATE
     _ARGS_IGNORE_IN_STORAGE_HASH: ClassVar[Sequence[str]] = ()
     _ARGS_IGNORE_IN_HASHES: ClassVar[Sequence[str]] = ()
+    takes_configuration: ClassVar[bool] = True
 
     arguments: dict[str, Any]
     hash_namespace: str = ""
-    update_statistics: UpdateStatistics
     last_run: "runs.RunResult | None" = None
     _progress: Progress | None = None
     _hands_positions_on: bool = False
+    _names_namespace: bool = False
 
     @functools.cached_property
     def logger(self) -> logging.Logger:
         """What is said here is kept with the run and shown on the DataNode's page."""
         return logging.getLogger(f"{runs.LOGGER_NAME}.{type(self).__name__}")
 
-    def __init__(self, *, hash_namespace: str = "") -> None:
-        self.hash_namespace = hash_namespace.strip() or namespaces.current()
+    def __init__(self, *, hash_namespace: str | None = None, namespace: str | None = None) -> None:
+        said = _namespace_of(hash_namespace, namespace)
+        # What a subclass hands on by default, "" among it, nobody asked for.
+        self.hash_namespace = said if said is not None and (said or self._names_namespace) else ambient_namespace()
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -84,6 +90,11 @@ class DataNode(StoredData):
         An `APIDataNode` is read as it is, never run.
         """
         return {}
+
+    def upstream(self) -> "Mapping[str, DataNode | APIDataNode]":
+        """What `dependencies()` tells, asked for in the node's own namespace: nodes that it builds belong there."""
+        with hash_namespace(self.hash_namespace):
+            return self.dependencies()
 
     def get_asset_list(self) -> Sequence[Any] | None:
         """The assets to update (assets or identifiers), None where the node is not scoped by assets."""
@@ -153,6 +164,36 @@ class DataNode(StoredData):
         except NodeUpdate.DoesNotExist:
             raise NotFound(f"{type(self).__name__} ({self.update_hash}) never ran. Run it first: node.run().") from None
 
+    # --- schedule ----------------------------------------------------------------------------------------------------
+    def set_schedule(
+        self,
+        cron: str,
+        *,
+        zone: str = "UTC",
+        update_tree: bool = True,
+        recompute_stale: bool = False,
+        is_enabled: bool = True,
+    ) -> NodeSchedule:
+        """Let workers run the node at the times of a line of cron in a time zone: `"30 22 * * 1-5"`.
+
+        The node becomes known, as by its first run. Raises InvalidInput for a line or a zone that is none.
+        """
+        for member in runs.execution_order(self):
+            update = registration.ensure_update(member)
+            registration.record_metadata(member, update.storage, {}, [])
+        return schedules.set_schedule(
+            update,
+            cron,
+            zone=zone,
+            update_tree=update_tree,
+            recompute_stale=recompute_stale,
+            is_enabled=is_enabled,
+        )
+
+    def remove_schedule(self) -> None:
+        """The node is run by itself no more. Raises NotFound when it has no schedule."""
+        schedules.remove_schedule(self.get_node_update())
+
     # --- running -----------------------------------------------------------------------------------------------------
     def run(
         self,
@@ -206,6 +247,12 @@ def _remembering_arguments(initialise: Callable[..., None]) -> Callable[..., Non
     def wrapper(self: DataNode, *positional: Any, **named: Any) -> None:
         if "arguments" not in vars(self):
             self.arguments, self._hands_positions_on = _bound_arguments(signature, self, positional, named)
+            said = _named_namespace(self, named)
+            self._names_namespace = said is not None
+            if said is not None:  # what is built in the constructor belongs to it, too
+                with hash_namespace(said):
+                    initialise(self, *positional, **named)
+                return
         elif self._hands_positions_on:  # what went through *args gets its names from the parent
             inherited, self._hands_positions_on = _bound_arguments(signature, self, positional, named)
             self.arguments = inherited | self.arguments
@@ -213,6 +260,28 @@ def _remembering_arguments(initialise: Callable[..., None]) -> Callable[..., Non
 
     wrapper.remembers_arguments = True  # type: ignore[attr-defined]
     return wrapper
+
+
+def _has_alias(cls: type[DataNode]) -> bool:
+    """Whether `namespace` is the alias of `hash_namespace`, and no argument of a subclass's own."""
+    own = (vars(parent)["__init__"] for parent in cls.__mro__ if "__init__" in vars(parent) and parent is not DataNode)
+    return not any("namespace" in inspect.signature(initialise).parameters for initialise in own)
+
+
+def _named_namespace(node: DataNode, named: Mapping[str, Any]) -> str | None:
+    """The namespace that whoever makes the node names."""
+    return _namespace_of(named.get("hash_namespace"), named.get("namespace") if _has_alias(type(node)) else None)
+
+
+def _namespace_of(name: str | None, alias: str | None) -> str | None:
+    """The one that is given. Raises InvalidInput for two that differ."""
+    given = {clean_hash_namespace(value) for value in (name, alias) if value is not None}
+    if len(given) > 1:
+        raise InvalidInput(
+            f"hash_namespace={name!r} and namespace={alias!r} name two namespaces. Give one of them.",
+            field="hash_namespace",
+        )
+    return given.pop() if given else None
 
 
 def _bound_arguments(
@@ -233,6 +302,8 @@ def _bound_arguments(
             arguments.update(value)
         else:
             arguments[name] = value
+    if _has_alias(type(node)):
+        arguments.pop("namespace", None)
     return arguments, nameless
 
 

@@ -39,6 +39,7 @@ _FIXED = {  # token → (SQL that never gives null, wire dtype)
     "timestamp with time zone": ("coalesce({0}, '-infinity'::timestamptz)", ">i8"),
     "date": ("coalesce({0}, '-infinity'::date)", ">i4"),
 }
+ASSET_DIMENSION = "asset_identifier"
 MOST_NAMED = 20  # columns in a message
 _NULLABLE_INTEGERS = {"int64": "Int64", "int32": "Int32", "int16": "Int16"}
 
@@ -141,12 +142,14 @@ def _identities(
         name: identifiers(values, name) for name, values in (dimension_filters or {}).items() if values is not None
     }
     if windows is not None:
-        last = contract.identity_columns[-1] if contract.identity_columns else None
-        if last is None:
+        if not contract.identity_columns:
             raise InvalidInput(f"{storage} is indexed by time alone: it takes no range map.")
+        last = identifier_dimension(contract.index_names)
+        place = contract.identity_columns.index(last)
         if last in filters:
             raise InvalidInput("Give either a list of identifiers or a range map, not both.")
-        filters[last] = identifiers([key[-1] if isinstance(key, tuple) and key else key for key in windows], last)
+        named = [key[place] if isinstance(key, tuple) and len(key) > place else key for key in windows]
+        filters[last] = identifiers(named, last)
     statistics = UpdateStatistic.objects.filter(storage=storage)
     for name, values in filters.items():
         if name not in contract.identity_columns:
@@ -155,8 +158,13 @@ def _identities(
         statistics = statistics.filter(**{f"identity__{contract.identity_columns.index(name)}__in": values})
     identities = (tuple(identity) for identity in statistics.values_list("identity", flat=True))
     if windows is not None:
-        identities = (identity for identity in identities if identity in windows or identity[-1] in windows)
+        identities = (identity for identity in identities if identity in windows or identity[place] in windows)
     return sorted(identities, key=lambda parts: [part.encode() for part in parts])
+
+
+def identifier_dimension(index_names: Sequence[str]) -> str:
+    """The dimension that plain identifiers name: the asset's wherever it stands, else the last one."""
+    return ASSET_DIMENSION if ASSET_DIMENSION in index_names else index_names[-1]
 
 
 def identifiers(values: object, name: str) -> list[str]:
@@ -187,7 +195,8 @@ def _source(
         if instant is not None:
             conditions.append(_compare(sql.SQL("t.time_index"), operand, sql.Literal(instant)))
     if windows is not None:
-        chosen = [windows[identity] if identity in windows else windows[identity[-1]] for identity in identities]
+        place = contract.identity_columns.index(identifier_dimension(contract.index_names))
+        chosen = [windows[identity] if identity in windows else windows[identity[place]] for identity in identities]
         for place, column in enumerate(("starts", "ends")):
             arrays.append(sql.SQL("{}::timestamptz[]").format(sql.Literal([window[place] for window in chosen])))
             names.append(sql.Identifier(column))

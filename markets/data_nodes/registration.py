@@ -1,24 +1,27 @@
 """Registers a node's table, its update and its metadata: steps 1, 2, 7 and 8 of a run."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import IntegrityError, models, transaction
+from django.db.models import Q
 
 from markets import namespaces
 from markets.data_nodes.access import APIDataNode
+from markets.data_nodes.circles import closes_circle, refuse_circle
 from markets.data_nodes.configuration import encode_node
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.published_views import publish_view
 from markets.engine.frames import TIME_INDEX
 from markets.engine.hashing import class_path
 from markets.engine.namespaces import qualified
-from markets.exceptions import Conflict, InvalidInput
+from markets.exceptions import Conflict, DependencyDriftError, InvalidInput, clipped
 from markets.models import NodeUpdate, StorageNode
 
 if TYPE_CHECKING:
     from markets.data_nodes.node import DataNode
 
+LONGEST_IDENTIFIER = 255
 _FIELD_TOKENS: dict[type[models.Field], str] = {
     models.FloatField: "float64",
     models.BooleanField: "bool",
@@ -74,19 +77,53 @@ def ensure_update(node: "DataNode", storage: StorageNode | None = None) -> NodeU
 
 
 def _link(node: "DataNode", update: NodeUpdate, *, linked: set[str]) -> None:
-    """Make the stored edges those that `dependencies()` tells now. One read by identifier stands for its writers."""
+    """Make the stored edges those that `dependencies()` tells now. One read by identifier stands for its writers.
+
+    Raises DependencyCycleError when they would close a circle, and DependencyDriftError when it tells others each time
+    it is asked; then they stay as they were.
+    """
+    upstream, read = _told(node)
+    # Whoever reads the table that it writes has no dependency, but its own past.
+    others = NodeUpdate.objects.exclude(Q(pk=update.pk) | Q(storage=update.storage_id, storage__is_engine_table=True))
+    reading = others.filter(Q(storage__storage_hash__in=read) | Q(companion_tables__overlap=read))
+    writers = {item.update_hash: item for item in reading} if read else {}
+    if linked != {*upstream, *writers}:
+        again, _ = _told(node)
+        if again.keys() != upstream.keys():
+            raise DependencyDriftError(
+                f"{type(node).__name__}.dependencies() tells other nodes each time it is asked ("
+                f"{', '.join(sorted({*upstream} ^ {*again}))}). Make them in the constructor, from its arguments alone."
+            )
+        known = {item.update_hash: item for item in NodeUpdate.objects.filter(update_hash__in=upstream)} | writers
+        wanted = [known.get(name) or ensure_update(upstream[name]) for name in {**upstream, **writers}]
+        if wanted and closes_circle(update, wanted):
+            for dependency in upstream.values():  # an edge on the way may be one that its node has given up
+                ensure_update(dependency)
+            refuse_circle(update, wanted)
+        update.dependencies.set(wanted)
+    if update.tables_read != read:
+        update.tables_read = read
+        update.save(update_fields=["tables_read", "updated_at"])
+
+
+def _told(node: "DataNode") -> tuple[dict[str, "DataNode"], list[str]]:
+    """The nodes that it reads by their update hashes, and the storage hashes of tables that it reads as they are."""
     upstream: dict[str, DataNode] = {}
-    read: list[str] = []
-    for dependency in node.dependencies().values():
+    read: set[str] = set()
+    for dependency in node.upstream().values():
         if isinstance(dependency, APIDataNode):
-            read.append(dependency.storage_hash)
+            read.add(dependency.storage_hash)
         else:
             upstream[dependency.update_hash] = dependency
-    reading = NodeUpdate.objects.filter(storage__storage_hash__in=read) if read else NodeUpdate.objects.none()
-    writers = {item.update_hash: item for item in reading}
-    if linked != {*upstream, *writers}:
-        known = {item.update_hash: item for item in NodeUpdate.objects.filter(update_hash__in=upstream)} | writers
-        update.dependencies.set([known.get(name) or ensure_update(upstream[name]) for name in {**upstream, **writers}])
+    return upstream, sorted(read)
+
+
+def record_companions(update: NodeUpdate, companions: "Iterable[StorageNode]") -> None:
+    """Keep which tables the update writes beside its own, so that their readers are known to rest on it."""
+    tables = sorted({*update.companion_tables, *(table.storage_hash for table in companions)})
+    if tables != update.companion_tables:
+        update.companion_tables = tables
+        update.save(update_fields=["companion_tables", "updated_at"])
 
 
 def record_metadata(
@@ -103,7 +140,8 @@ def record_metadata(
     for name, token in contract.items():
         said = described[name].model_dump() if name in described else stored.get(name, {})
         texts = {key: said.get(key, "") for key in ("label", "description")}
-        fresh.append({"column_name": name, "dtype": token, **texts})
+        unit = {"unit": said["unit"]} if said.get("unit") else {}
+        fresh.append({"column_name": name, "dtype": token, **texts, **unit})
     changes: dict[str, Any] = {"columns": fresh} if fresh != storage.columns else {}
     table = node.get_table_metadata()
     if table is not None:
@@ -111,12 +149,16 @@ def record_metadata(
         changes |= {name: value for name, value in published.items() if getattr(storage, name) != value}
     if not changes:
         return
-    previous_identifier = storage.identifier
     for name, value in changes.items():
         setattr(storage, name, value)
     try:
         with transaction.atomic():
+            # Locked: two processes that rename it at once must not leave a view under a name that is no more.
+            locked = StorageNode.objects.select_for_update().values_list("identifier", flat=True)
+            previous_identifier = locked.get(pk=storage.pk)
             storage.save(update_fields=[*changes, "updated_at"])
+            if changes.keys() & {"identifier", "columns"}:
+                publish_view(storage, previous_identifier=previous_identifier)
     except IntegrityError as error:
         owner = StorageNode.objects.filter(identifier=storage.identifier).exclude(pk=storage.pk).first()
         if owner is None:
@@ -125,13 +167,18 @@ def record_metadata(
             f"The identifier {storage.identifier!r} already names the table {owner.storage_hash} of "
             f"{owner.node_class}. Give this node another identifier."
         ) from error
-    if changes.keys() & {"identifier", "columns"}:
-        publish_view(storage, previous_identifier=previous_identifier)
 
 
 def published_identifier(node: "DataNode", table: TableMetaData) -> str:
     """The name by which the table is found; an experiment's begins with its namespace and so hides no other."""
-    return qualified(table.identifier, node.hash_namespace if node.model is None else namespaces.current())
+    name = qualified(table.identifier, node.hash_namespace if node.model is None else namespaces.current())
+    if len(name) > LONGEST_IDENTIFIER:
+        raise InvalidInput(
+            f"The identifier {clipped(name)!r} has {len(name)} characters with its namespace; {LONGEST_IDENTIFIER} is "
+            "the most. Shorten it.",
+            field="identifier",
+        )
+    return name
 
 
 def _columns_of_model(model: type[models.Model], index_names: list[str]) -> list[dict[str, str]]:

@@ -25,10 +25,11 @@ def registered_modules() -> list[str]:
     return [*_modules, *settings.NODE_MODULES]
 
 
-def _imported(name: str) -> ModuleType:
+def import_registered(name: str) -> ModuleType:
+    """The module, which has to be among the registered ones. Raises UnknownNodeClass when it cannot be imported."""
     try:
         return importlib.import_module(name)
-    except Exception as error:  # a module of the users may fail in any way
+    except (Exception, SystemExit) as error:  # a module of the users may fail in any way
         raise UnknownNodeClass(
             f"MSM_NODE_MODULES names {name!r}, which cannot be imported ({error}). Install it where MSM runs, mend it, "
             "or remove it from the setting."
@@ -43,7 +44,7 @@ def registered_class(path: str) -> type:
             f"{path} is not in a registered module. Put the class into an importable module and name that module in "
             f"MSM_NODE_MODULES; registered now: {', '.join(registered_modules())}."
         )
-    module = _imported(module_name)
+    module = import_registered(module_name)
     found = getattr(module, class_name, None)
     if not isinstance(found, type):
         classes = [name for name, value in vars(module).items() if isinstance(value, type)]

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Protocol
 import pandas as pd
 from django.db import connection, transaction
 from django.db.models import QuerySet
+from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from markets import locks
-from markets.data_nodes import quality, registration, staleness
+from markets.data_nodes import faults, quality, registration, staleness
 from markets.data_nodes.access import APIDataNode
+from markets.data_nodes.hash_namespaces import hash_namespace
 from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import aware, empty_frame
 from markets.data_nodes.statistics import ASSET_DIMENSION, UpdateStatistics, identifiers_of, load_statistics
@@ -107,7 +109,7 @@ def execution_order(head: "DataNode") -> "list[DataNode]":
             circle = [*path[path.index(node.update_hash) :], node.update_hash]
             raise DependencyCycleError(f"DataNodes depend on each other in a circle: {' → '.join(circle)}.")
         path.append(node.update_hash)
-        for dependency in node.dependencies().values():
+        for dependency in node.upstream().values():
             if not isinstance(dependency, APIDataNode):
                 visit(dependency)
         path.pop()
@@ -128,6 +130,8 @@ def _run_one(
     storage = registration.ensure_storage(node)  # step 1
     update = registration.ensure_update(node, storage)  # step 2
     node.last_run = None
+    for dependency in node.upstream().values():
+        dependency.forget_statistics()  # what the node asks of it is asked anew
     job = observer.job if observer is not None else None
     if patience and observer is not None and locks.is_held(locks.LockSpace.NODE_UPDATE, update.pk):
         observer.node_progressed(node, 0, None, "waiting for another run of it to end")
@@ -144,18 +148,33 @@ def _run_one(
             if update.stale_from is not None and recompute is None:
                 logger.warning("%s Recompute it: run with force_update=True.", staleness.stale_notice(update))
             try:
+                staleness.await_writers(_tables_read(node, update))
                 # Inside a transaction of the caller's a failed query must not take the run's record with it.
-                with transaction.atomic() if connection.in_atomic_block else nullcontext():
+                with (
+                    transaction.atomic() if connection.in_atomic_block else nullcontext(),
+                    hash_namespace(node.hash_namespace),
+                ):
                     node.last_run = _steps(node, storage, run, override, recompute, log)
                 return node.last_run
             except BaseException as error:
                 logger.error("failed: %s", storable_text(str(error)))
-                _close_failed(run, error, log)
-                node.last_run = RunResult(run, RunStatus.FAILED, pd.DataFrame(), 0, 0, {})
+                told = faults.explained(error)
+                _close_failed(run, told, log)
+                node.last_run = RunResult(run, run.status, pd.DataFrame(), run.rows_returned, run.rows_written, {})
                 _after_failure(node)
+                if told is not error:
+                    raise told from error
                 raise
             finally:
                 node._progress = None
+
+
+def _tables_read(node: "DataNode", update: NodeUpdate) -> list[int]:
+    """The ids of the tables that the node reads directly."""
+    hashes = [*update.tables_read, *(item.storage_hash for item in node.upstream().values())]
+    if not hashes:
+        return []
+    return sorted(StorageNode.objects.filter(storage_hash__in=hashes).values_list("pk", flat=True))
 
 
 def _open_run(update: NodeUpdate, job: Job | None) -> NodeRun:
@@ -169,9 +188,11 @@ def _open_run(update: NodeUpdate, job: Job | None) -> NodeRun:
 def _close_interrupted(dead: QuerySet[NodeRun]) -> int:
     return dead.filter(status=RunStatus.RUNNING).update(
         status=RunStatus.FAILED,
-        finished_at=timezone.now(),
+        finished_at=Greatest("started_at", timezone.now()),  # a clock may have been set back
         error_type="Interrupted",
-        error_message="The process that ran this update died. Nothing of the run was written; run it again.",
+        error_message=(
+            "The process that ran this update died or lost its database. Nothing of the run was written; run it again."
+        ),
     )
 
 
@@ -206,6 +227,7 @@ def _steps(
     log: "_RunLog",
 ) -> RunResult:
     timings: dict[str, float] = {}
+    begun = time.perf_counter()
     with _timed(timings, "statistics"):  # steps 3 and 4
         node.update_statistics = load_statistics(storage, node.statistics_scope()) if override is None else override
         if recompute is not None:
@@ -236,6 +258,7 @@ def _steps(
                 _mark_readers(member, run.node_update, table, dict.fromkeys(gone.identities, recompute.since))
             staleness.clear(run.node_update, marked_at=recompute.marked_at)
         staleness.remember_scope(run.node_update, node.assets_read())
+        registration.record_companions(run.node_update, (write.storage for write in writes[1:]))
         for write in writes:
             write.execute()
             registration.record_metadata(write.node, write.storage, write.tokens, write.metadata)
@@ -246,9 +269,9 @@ def _steps(
         run.status = RunStatus.SUCCEEDED if total else RunStatus.UP_TO_DATE
         run.rows_returned, run.rows_written = rows_returned, total
         run.last_time_index = head.last_time
-        run.finished_at = timezone.now()
+        run.finished_at = max(timezone.now(), run.started_at)  # a clock may have been set back
         timings["write"] = round(time.perf_counter() - began, 6)
-        timings["total"] = round((run.finished_at - run.started_at).total_seconds(), 6)
+        timings["total"] = round(time.perf_counter() - begun, 6)
         run.timings = timings
         logger.info("%s rows written, %s returned", total, rows_returned)
         run.log = log.text()
@@ -279,7 +302,8 @@ def delete_after_date(
 def _mark_readers(node: "DataNode", update: NodeUpdate, table: StorageNode, changes: staleness.Changes) -> None:
     """Mark who reads these rows; where several updates have each a part of the table, who reads this one's."""
     writer = update if node.statistics_scope() and update.storage_id == table.pk else None
-    staleness.mark_dependents(table, changes, reason=f"{table} has late, changed or deleted rows.", writer=writer)
+    reason = f"{table} has late, changed or deleted rows."
+    staleness.mark_dependents(table, changes, reason=reason, writer=writer, by=update)
 
 
 def _own_filters(node: "DataNode", assets: Sequence[str] | None) -> dict[str, Sequence[str]]:
@@ -326,6 +350,7 @@ def _close_failed(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
         _record_failure(run, error, log)
     except Exception:
         logger.exception("the failure of run %s cannot be recorded", run.uid)
+        run.status, run.rows_written = RunStatus.FAILED, 0  # as far as this process can tell; the next run closes it
 
 
 def _record_failure(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
@@ -336,7 +361,7 @@ def _record_failure(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
         message = f"The run was interrupted ({type(error).__name__}). Run it again."
     NodeRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(
         status=RunStatus.FAILED,
-        finished_at=timezone.now(),
+        finished_at=max(timezone.now(), run.started_at),
         error_type=type(error).__name__,
         error_message=storable_text(message)[:LONGEST_LOG],
         log=log.text(error),

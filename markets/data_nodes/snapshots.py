@@ -23,6 +23,7 @@ LABELS = {
     "asset_ticker_group_id": ("Ticker group", "Share-class FIGI, which listings of one share class have in common."),
 }
 LONGEST = 255
+EARLIEST, LATEST = dt.datetime(1678, 1, 1, tzinfo=dt.UTC), dt.datetime(2261, 1, 1, tzinfo=dt.UTC)
 
 
 class AssetSnapshot(DataNode):
@@ -36,7 +37,9 @@ class AssetSnapshot(DataNode):
     index_names = INDEX_NAMES
     key_columns = ("asset_identifier", "time_index")
     write_mode: WriteMode = "insert_only"
+    takes_configuration: ClassVar[bool] = False
     OFFSET_START: ClassVar[dt.datetime] = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
+    note = ""  # kept in the log of the next run
 
     def __init__(self, *, hash_namespace: str = "") -> None:
         self._frame: pd.DataFrame | None = None
@@ -62,10 +65,19 @@ class AssetSnapshot(DataNode):
                     field="time_index",
                 )
             records[key] = [_text(item, name, position) for name in COLUMNS]
+        return AssetSnapshot._frame_of(records)
+
+    @staticmethod
+    def empty_frame() -> pd.DataFrame:
+        """No rows, in the shape of `build_frame`."""
+        return AssetSnapshot._frame_of({})
+
+    @staticmethod
+    def _frame_of(records: dict[tuple[dt.datetime, str], list[str]]) -> pd.DataFrame:
         ordered = sorted(records)
         index = pd.MultiIndex.from_arrays(
             [
-                pd.DatetimeIndex([time for time, _ in ordered]).tz_convert("UTC").as_unit("ns"),
+                pd.to_datetime([time for time, _ in ordered], utc=True).as_unit("ns"),
                 pd.Index([name for _, name in ordered], dtype="str"),
             ],
             names=list(INDEX_NAMES),
@@ -87,6 +99,8 @@ class AssetSnapshot(DataNode):
     def update(self) -> pd.DataFrame:
         if self._frame is None:
             raise InvalidInput("No snapshots are bound. Call set_snapshots(rows) before run().", field="rows")
+        if self.note:
+            self.logger.info("%s", self.note)
         return self._frame
 
     def get_column_metadata(self) -> Sequence[ColumnMetaData]:
@@ -113,11 +127,17 @@ def _time(item: Any, position: int) -> dt.datetime:
         )
     try:
         instant = aware(value, f"time_index of row {position}")
+        if instant is None:
+            raise InvalidInput(f"Row {position} has no time_index.", field="time_index")
+        instant = instant.astimezone(dt.UTC)
     except (OverflowError, ValueError) as error:
         raise InvalidInput(str(error), field="time_index") from error
-    if instant is None:
-        raise InvalidInput(f"Row {position} has no time_index.", field="time_index")
-    return instant.astimezone(dt.UTC)
+    if not EARLIEST <= instant < LATEST:
+        raise InvalidInput(
+            f"Row {position} has time_index={instant.isoformat()}, outside the years 1678 to 2260. Correct it.",
+            field="time_index",
+        )
+    return instant
 
 
 def _identifier(item: Any, position: int) -> str:

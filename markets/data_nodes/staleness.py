@@ -1,17 +1,21 @@
 """Which updates rest on rows that came late or changed after they were read: they are stale from that instant on."""
 
 import datetime as dt
+import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import models
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils import timezone
 
+from markets import locks
 from markets.data_nodes.progress import stored_progress
 from markets.data_nodes.statistics import ASSET_DIMENSION, Identity
 from markets.models import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
 
+logger = logging.getLogger("msm.nodes.staleness")
+PATIENCE_WITH_WRITERS = 60.0  # seconds: what a writer does after it looked for readers takes a few
 BY_ASSET = ["time_index", ASSET_DIMENSION]
 Changes = Mapping[Identity, dt.datetime]
 
@@ -26,14 +30,21 @@ class _Written:
 
 
 def mark_dependents(
-    storage: StorageNode, changes: Changes, *, reason: str, writer: NodeUpdate | None = None
+    storage: StorageNode,
+    changes: Changes,
+    *,
+    reason: str,
+    writer: NodeUpdate | None = None,
+    by: NodeUpdate | None = None,
 ) -> list[NodeUpdate]:
     """Mark as stale every update that had already gone past rows of this table which are new, differ or are gone.
 
     `changes` maps each identity to the earliest instant among its rows. `writer` is given where several updates share
     the table, each with a part of its own: then only who reads that one is asked. An update that has not come that far
-    yet will read the rows on its next run and is left alone, unless it runs now; so is one whose assets are others.
-    Runs in the transaction that writes the rows; returns what it marked.
+    yet will read the rows on its next run and is left alone, unless it runs now; so is one whose assets are others, and
+    `by`, which writes the rows and may read its own table.
+    Runs in the transaction that writes the rows, and keeps readers that begin now from reading until it ends, see
+    `await_writers`; returns what it marked.
     """
     marked: dict[int, tuple[NodeUpdate, dt.datetime]] = {}
     waiting = [_Written(storage, changes, writer)]
@@ -41,7 +52,10 @@ def mark_dependents(
         written = waiting.pop()
         if not written.changes:
             continue
+        locks.share_for_transaction(locks.LockSpace.TABLE_CHANGES, written.table.pk)
         for update in _readers(written):
+            if by is not None and update.pk == by.pk:
+                continue
             affected = _affected(update, written)
             if not affected:
                 continue
@@ -56,9 +70,21 @@ def mark_dependents(
     return [update for update, _ in marked.values()]
 
 
+def await_writers(tables: Sequence[int]) -> None:
+    """Wait until whoever has looked for readers of these tables (their ids) and not found this run has committed.
+
+    A run calls it once its record says that it runs: a writer that looks later finds it and marks it, and of one that
+    looked before it reads the new rows. Waits a minute at most; it holds nothing while it waits.
+    """
+    if not locks.await_sharers(locks.LockSpace.TABLE_CHANGES, tables, patience=PATIENCE_WITH_WRITERS):
+        logger.warning("another transaction has changed a table that is read here and has not ended: it is left out")
+
+
 def _readers(written: _Written) -> models.QuerySet[NodeUpdate]:
-    source = {"dependencies__storage": written.table} if written.writer is None else {"dependencies": written.writer}
-    return NodeUpdate.objects.filter(**source).select_related("storage").distinct()
+    """Who reads the rows: through the node that writes them, or by the identifier of their table."""
+    by_node = Q(dependencies__storage=written.table) if written.writer is None else Q(dependencies=written.writer)
+    by_identifier = Q(tables_read__contains=[written.table.storage_hash])
+    return NodeUpdate.objects.filter(by_node | by_identifier).select_related("storage").distinct()
 
 
 def stale_notice(update: NodeUpdate) -> str:

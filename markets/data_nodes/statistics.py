@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from markets.data_nodes.reads import IdentityRange
-from markets.exceptions import InvalidInput
+from markets.data_nodes.reads import ASSET_DIMENSION, IdentityRange, aware
+from markets.exceptions import InvalidInput, WrongType
 from markets.models import StorageNode, UpdateStatistic
 
-ASSET_DIMENSION = "asset_identifier"
 Identity = tuple[str, ...]
 
 
@@ -22,7 +21,11 @@ class UpdateStatistics:
     `index_progress` maps each identity to the time of its last row, `index_min` to that of its first (aware UTC
     datetimes; the key is the identifier itself where the table has one dimension besides time, else a tuple).
     `max_time_index_value` is the last time of all rows that are this node's to write, whatever the assets in scope.
-    `asset_list` is the scope; `dimensions` names what the keys are made of.
+    `asset_list` is the scope; `dimensions` names what the keys are made of, `columns` the value columns.
+    `limit_update_time` and `is_backfill` are for the node that updates: until when, and whether it fills a gap.
+
+    Times are taken as aware datetimes or as ISO 8601 text with a zone, and the keys of several dimensions also as
+    dicts of dicts. Raises InvalidInput for a time without a zone.
     """
 
     index_progress: dict[Any, dt.datetime] = field(default_factory=dict)
@@ -32,10 +35,30 @@ class UpdateStatistics:
     asset_list: list[str] | None = None
     initial_fallback_date: dt.datetime | None = None
     dimensions: tuple[str, ...] = (ASSET_DIMENSION,)
+    columns: tuple[str, ...] = ()
+    limit_update_time: dt.datetime | None = None
+    is_backfill: bool = False
+
+    def __post_init__(self) -> None:
+        self.index_progress = _instants(self.index_progress, "index_progress")
+        self.index_min = _instants(self.index_min, "index_min")
+        for name in ("max_time_index_value", "initial_fallback_date", "limit_update_time"):
+            setattr(self, name, aware(getattr(self, name), name))
 
     @property
-    def asset_time_statistics(self) -> dict[Any, dt.datetime]:
-        return self.index_progress
+    def asset_time_statistics(self) -> dict[Any, Any]:
+        """Identity → time of its last row; a dict within a dict for each further dimension."""
+        return _nested(self.index_progress)
+
+    @property
+    def multi_index_column_stats(self) -> dict[str, dict[Any, dict[str, dt.datetime]]]:
+        """Column → identity in scope → first and last time ("min", "max") of its rows, which all columns share."""
+        seen = {
+            identity: {"min": first, "max": self.index_progress[identity]}
+            for identity, first in self.index_min.items()
+            if identity in self.index_progress
+        }
+        return {column: {identity: dict(times) for identity, times in seen.items()} for column in self.columns}
 
     def __getitem__(self, identity: Any) -> dt.datetime:
         return self.index_progress[identity]
@@ -52,15 +75,31 @@ class UpdateStatistics:
     def is_empty(self) -> bool:
         return not self.row_counts
 
-    def update_assets(self, asset_list: Iterable[Any], *, init_fallback_date: dt.datetime) -> "UpdateStatistics":
-        """A copy restricted to these assets (identifiers, or objects with `unique_identifier`).
+    def update_assets(
+        self,
+        asset_list: Iterable[Any] | None = None,
+        init_fallback_date: dt.datetime | None = None,
+        unique_identifier_list: Iterable[str] | None = None,
+    ) -> "UpdateStatistics":
+        """A copy restricted to these assets (identifiers, or objects with `unique_identifier`); None is no restriction.
 
         An asset never seen begins at `init_fallback_date`, where the asset is the only dimension besides time.
+        `unique_identifier_list` says the same as `asset_list`. Raises InvalidInput for both, and for assets without
+        a fallback date.
         """
-        identifiers = identifiers_of(asset_list)
+        if asset_list is not None and unique_identifier_list is not None:
+            raise InvalidInput("Give asset_list or unique_identifier_list, not both.", field="asset_list")
+        wanted_assets = asset_list if asset_list is not None else unique_identifier_list
         scoped = copy.copy(self)
+        scoped.initial_fallback_date = aware(init_fallback_date, "init_fallback_date") or self.initial_fallback_date
+        if wanted_assets is None:
+            scoped.asset_list = None
+            return scoped
+        identifiers = identifiers_of(wanted_assets)
+        init_fallback_date = scoped.initial_fallback_date
+        if init_fallback_date is None:
+            raise InvalidInput("Say where an asset that was never seen begins.", field="init_fallback_date")
         scoped.asset_list = identifiers
-        scoped.initial_fallback_date = init_fallback_date
         wanted = set(identifiers)
         if len(self.dimensions) > 1 and ASSET_DIMENSION in self.dimensions:
             place = self.dimensions.index(ASSET_DIMENSION)
@@ -149,7 +188,39 @@ class UpdateStatistics:
             for identity, last in self.index_progress.items()
         }
 
-    get_asset_update_range_map_great_or_equal = get_update_range_map_great_or_equal
+    def get_asset_update_range_map_great_or_equal(
+        self, extra_time_delta: dt.timedelta | None = None
+    ) -> dict[str, IdentityRange]:
+        """The same by asset: with further dimensions, from the earliest of the last rows of each asset on.
+
+        Raises InvalidInput where the asset is not the first dimension besides time.
+        """
+        if self.dimensions[:1] != (ASSET_DIMENSION,):
+            raise InvalidInput(
+                f"The rows are kept by {', '.join(self.dimensions) or 'time alone'}: there is no window of an asset "
+                "alone. Use get_update_range_map_great_or_equal()."
+            )
+        if len(self.dimensions) == 1:
+            return self.get_update_range_map_great_or_equal(extra_time_delta)
+        earliest: dict[str, dt.datetime] = {}
+        for (asset, *_), last in self.index_progress.items():
+            earliest[asset] = min(last, earliest.get(asset, last))
+        delta = extra_time_delta or dt.timedelta()
+        return {asset: {"start_date_operand": ">=", "start_date": last + delta} for asset, last in earliest.items()}
+
+    def get_update_range_map_great_or_equal_columnar(
+        self, extra_time_delta: dt.timedelta | None = None, column_filter: Iterable[str] | None = None
+    ) -> dict[str, dict[Any, IdentityRange]]:
+        """The range map for each value column, or for those named. Raises InvalidInput for an unknown column."""
+        wanted = list(self.columns if column_filter is None else column_filter)
+        unknown = [name for name in wanted if name not in self.columns]
+        if unknown:
+            raise InvalidInput(
+                f"There is no column {', '.join(map(repr, unknown))}. Known: {', '.join(self.columns) or 'none yet'}.",
+                field="column_filter",
+            )
+        windows = self.get_update_range_map_great_or_equal(extra_time_delta)
+        return {column: {identity: window.copy() for identity, window in windows.items()} for column in wanted}
 
 
 def identifiers_of(assets: Iterable[Any]) -> list[str]:
@@ -157,6 +228,10 @@ def identifiers_of(assets: Iterable[Any]) -> list[str]:
 
     Raises InvalidInput naming the position of an item of another kind or a blank one, or the repeated identifiers.
     """
+    if isinstance(assets, str) or not isinstance(assets, Iterable):
+        raise WrongType(
+            f"asset_list is a {type(assets).__name__}, not a list of assets. Write [{assets!r}].", field="asset_list"
+        )
     identifiers: list[str] = []
     for position, item in enumerate(assets):
         if isinstance(item, Mapping):
@@ -166,7 +241,7 @@ def identifiers_of(assets: Iterable[Any]) -> list[str]:
         else:
             value = getattr(item, ASSET_DIMENSION, None) or getattr(item, "unique_identifier", None)
         if not isinstance(value, str):
-            raise InvalidInput(
+            raise WrongType(
                 f"asset_list[{position}] is a {type(item).__name__}, neither an identifier nor an asset. Give the "
                 "unique_identifier as text, or the asset.",
                 field="asset_list",
@@ -182,6 +257,32 @@ def identifiers_of(assets: Iterable[Any]) -> list[str]:
     return identifiers
 
 
+def _instants(progress: Mapping[Any, Any] | None, name: str, prefix: tuple[Any, ...] = ()) -> dict[Any, dt.datetime]:
+    """Identity → aware UTC datetime, from that or from dicts of dicts."""
+    flat: dict[Any, dt.datetime] = {}
+    for key, value in (progress or {}).items():
+        identity = (*prefix, key)
+        if isinstance(value, Mapping):
+            flat |= _instants(value, name, identity)
+            continue
+        instant = value if type(value) is dt.datetime and value.tzinfo is dt.UTC else aware(value, name)
+        if instant is None:
+            raise InvalidInput(f"{name} of {key!r} is missing. Leave the identity out.", field=name)
+        flat[identity if prefix else key] = instant.astimezone(dt.UTC)
+    return flat
+
+
+def _nested(progress: Mapping[Any, dt.datetime]) -> dict[Any, Any]:
+    nested: dict[Any, Any] = {}
+    for identity, instant in progress.items():
+        *outer, last = identity if isinstance(identity, tuple) and identity else (identity,)
+        level = nested
+        for part in outer:
+            level = level.setdefault(part, {})
+        level[last] = instant
+    return nested
+
+
 def load_statistics(storage: StorageNode, dimension_filters: Mapping[str, str] | None = None) -> UpdateStatistics:
     """The statistics of a table, or of the part of it that has these values in these dimensions."""
     rows = UpdateStatistic.objects.filter(storage=storage)
@@ -189,7 +290,8 @@ def load_statistics(storage: StorageNode, dimension_filters: Mapping[str, str] |
     for name, value in (dimension_filters or {}).items():
         rows = rows.filter(**{f"identity__{dimensions.index(name)}": value})
     statistics = UpdateStatistics(
-        dimensions=tuple(name for name in dimensions if name not in (dimension_filters or {}))
+        dimensions=tuple(name for name in dimensions if name not in (dimension_filters or {})),
+        columns=tuple(column["column_name"] for column in storage.columns),
     )
     fields = ("identity", "first_time_index", "last_time_index", "row_count")
     for identity, first, last, count in rows.values_list(*fields):

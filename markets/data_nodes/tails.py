@@ -5,16 +5,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import pandas as pd
 from django.db import connection
 from psycopg import sql
 
-from markets.data_nodes.reads import identifiers
+from markets.data_nodes.reads import IdentityRange, identifiers, read_frame
 from markets.data_nodes.statistics import Identity, UpdateStatistics
 from markets.data_nodes.storage import TableContract
 from markets.exceptions import InvalidInput
 from markets.models import StorageNode, UpdateStatistic
 
 DimensionFilters = Mapping[str, Sequence[str]]
+RESOLUTION = dt.timedelta(microseconds=1)
+LATEST = dt.datetime(2262, 1, 1, tzinfo=dt.UTC)  # later than any row
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,32 @@ def rewound(
         row_counts=counts,
         max_time_index_value=max(progress.values(), default=None),
     )
+
+
+def read_last_before(
+    storage: StorageNode,
+    instant: dt.datetime,
+    *,
+    dimension_filters: DimensionFilters | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The last row at or before the instant of each identity that the filters keep, as `read_frame` gives rows.
+
+    One index probe for each identity that went on since; the statistics tell the others'.
+    """
+    until = min(instant, LATEST) + RESOLUTION
+    rows = _statistics(storage, None, dimension_filters).filter(first_time_index__lt=until)
+    last: dict[Identity, dt.datetime | None] = {
+        tuple(identity): time for identity, time in rows.values_list("identity", "last_time_index")
+    }
+    last |= _last_before(storage, until, dimension_filters)
+    if not storage.index_names[1:]:
+        at = last.get(()) or LATEST  # no row is as late as that
+        return read_frame(storage, start_date=at, end_date=at, columns=columns)
+    windows: dict[Any, IdentityRange] = {
+        identity: {"start_date": time, "end_date": time} for identity, time in last.items() if time is not None
+    }
+    return read_frame(storage, range_map=windows, columns=columns)
 
 
 def delete_tail(storage: StorageNode, since: dt.datetime, filters: DimensionFilters | None = None) -> DeletedTail:
@@ -118,8 +147,10 @@ def _delete_rows(contract: TableContract, since: dt.datetime, identities: list[I
         return {tuple(row[:-1]): row[-1] for row in cursor.fetchall() if row[-1]}
 
 
-def _statistics(storage: StorageNode, since: dt.datetime, filters: DimensionFilters | None) -> Any:
-    rows = UpdateStatistic.objects.filter(storage=storage, last_time_index__gte=since)
+def _statistics(storage: StorageNode, since: dt.datetime | None, filters: DimensionFilters | None) -> Any:
+    rows = UpdateStatistic.objects.filter(storage=storage)
+    if since is not None:
+        rows = rows.filter(last_time_index__gte=since)
     dimensions = storage.index_names[1:]
     for name, values in (filters or {}).items():
         if name not in dimensions:

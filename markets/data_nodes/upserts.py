@@ -45,25 +45,25 @@ def staged(contract: TableContract, frame: ValidFrame) -> Iterator[None]:
         cursor.execute(sql.SQL("DROP TABLE {}").format(STAGE))
 
 
-def existing_keys(contract: TableContract, *, most: int) -> tuple[list[str], int]:
-    """The first staged keys that the table holds, as text, and how many there are."""
-    keys = list(contract.key_columns)
+def existing_keys(contract: TableContract, *, most: int) -> tuple[list[tuple[str, ...]], int]:
+    """The first staged keys that the table holds, their columns as text, and how many there are."""
+    names = list(contract.key_columns)
     with connection.cursor() as cursor:
         cursor.execute(
             sql.SQL(
                 "SELECT {keys}, count(*) OVER () FROM {stage} AS s JOIN {table} AS t USING ({names}) "
                 "ORDER BY {keys} LIMIT {most}"
             ).format(
-                keys=_list(keys, "s"),
-                names=_list(keys),
+                keys=_list(names, "s"),
+                names=_list(names),
                 stage=STAGE,
                 table=sql.Identifier(contract.table_name),
                 most=sql.Literal(most),
             )
         )
         rows = cursor.fetchall()
-    shown = [" / ".join(_as_text(value) for value in row[:-1]) for row in rows]
-    return shown, rows[0][-1] if rows else 0
+    keys = [tuple(_as_text(value) for value in row[:-1]) for row in rows]
+    return keys, rows[0][-1] if rows else 0
 
 
 def identities_differing(contract: TableContract, columns: Sequence[str]) -> set[Identity]:
@@ -133,6 +133,8 @@ def _list(names: list[str], row: str | None = None) -> sql.Composed:
 
 
 def _as_text(value: object) -> str:
-    if isinstance(value, dt.datetime):
-        return value.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")
-    return str(value)
+    return instant_text(value) if isinstance(value, dt.datetime) else str(value)
+
+
+def instant_text(instant: dt.datetime) -> str:
+    return instant.astimezone(dt.UTC).isoformat().replace("+00:00", "Z")

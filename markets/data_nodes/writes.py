@@ -21,7 +21,7 @@ from markets.data_nodes.progress import (
 from markets.data_nodes.statistics import ASSET_DIMENSION, Identity, from_microseconds
 from markets.data_nodes.storage import TableContract, add_primary_key, append_rows, create_table
 from markets.data_nodes.upserts import existing_keys, identities_differing, staged, upsert_staged
-from markets.engine.frames import ValidFrame, validate_frame
+from markets.engine.frames import ValidFrame, integers_as_floats, validate_frame
 from markets.exceptions import DuplicateKeys, InvalidInput
 from markets.models import StorageNode
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("msm.nodes.writes")
 KEYS_IN_MESSAGE = 10
+KEYS_IN_ERROR = 10_000  # as many rows as REST takes at once
 WriteMode = Literal["append", "overwrite", "insert_only"]
 
 
@@ -61,6 +62,11 @@ class Write:
             declared={column.column_name: column.dtype for column in self.metadata},
             table=str(self.storage),
         )
+        wider = integers_as_floats(self.frame, self.tokens)
+        if wider:
+            logger.warning(
+                "%s: whole numbers where %s holds floats; they are stored as floats", ", ".join(wider), self.storage
+            )
 
     def execute(self) -> None:
         """Write the rows and their statistics; must run in the run's transaction.
@@ -126,12 +132,14 @@ class Write:
         assert self.valid is not None
         asset_ids = lock_assets(self.valid)
         with staged(self._contract, late):
-            found, total = existing_keys(self._contract, most=KEYS_IN_MESSAGE)
+            found, total = existing_keys(self._contract, most=KEYS_IN_ERROR)
         if total:
-            listed = ", ".join(found) + (", …" if total > len(found) else "")
+            shown = [" / ".join(key) for key in found[:KEYS_IN_MESSAGE]]
+            listed = ", ".join(shown) + (", …" if total > len(shown) else "")
             raise DuplicateKeys(
                 f"{self.storage} holds {total:,} of the frame's keys already: {listed}. It is written once and never "
-                "changed: give corrections a later time_index. Nothing was written."
+                "changed: give corrections a later time_index. Nothing was written.",
+                keys=found,
             )
         append_rows(self._contract, self.valid)
         self._record(self.valid, asset_ids)

@@ -148,6 +148,12 @@ def validate_frame(
     return valid, {column.name: column.token for column in columns}
 
 
+def integers_as_floats(frame: pd.DataFrame, contract: dict[str, str]) -> list[str]:
+    """The columns of a valid frame that hold integers where the table holds floats."""
+    floats = (name for name, token in contract.items() if token in ("float64", "float32"))
+    return [name for name in floats if pd.api.types.is_integer_dtype(frame[name].dtype)]
+
+
 def _check_index_names(frame: pd.DataFrame, index_names: Sequence[str]) -> None:
     found = [IDENTITY_ALIASES.get(str(name), str(name)) for name in frame.index.names]
     wanted = list(index_names)

@@ -25,6 +25,12 @@ from markets.exceptions import InvalidInput
 Scope = Literal["storage", "update", "none"]
 Purpose = Literal["storage", "update"]
 ORDER_FREE_LISTS = {"asset_list", "asset_identifiers", "unique_identifier_list"}
+SCOPE_MARKERS: Mapping[str, Scope] = {
+    "ignore_from_storage_hash": "update",
+    "update_only": "update",
+    "runtime_only": "none",
+    "hash_excluded": "none",
+}
 HASH_DIGITS = 32
 LONGEST_NAME = 60  # leaves room for the prefix dn_ of a table's name
 
@@ -127,9 +133,17 @@ def _canonical_model(model: BaseModel, purpose: Purpose) -> dict[str, Any]:
 
 
 def field_scope(model: type[BaseModel], field: str) -> Scope:
-    """The scope that a field declares by `json_schema_extra={"scope": …}`; "storage" where it declares none."""
+    """The scope that a field declares by `json_schema_extra={"scope": …}`; "storage" where it declares none.
+
+    The markers that older configurations use mean the same: see SCOPE_MARKERS.
+    """
     extra = model.model_fields[field].json_schema_extra
-    scope = extra.get("scope", "storage") if isinstance(extra, dict) else "storage"
+    if not isinstance(extra, dict):
+        return "storage"
+    marked = {SCOPE_MARKERS[name] for name in SCOPE_MARKERS if extra.get(name) is True}
+    if len(marked | ({extra["scope"]} if "scope" in extra else set())) > 1:
+        raise InvalidInput(f"{model.__name__}.{field} is marked with several scopes. Keep one.", field=field)
+    scope = extra.get("scope", next(iter(marked), "storage"))
     if scope not in {"storage", "update", "none"}:
         raise InvalidInput(f"{model.__name__}.{field} has scope {scope!r}; use storage, update or none.", field=field)
     return scope  # type: ignore[return-value]

@@ -47,6 +47,9 @@ def index_value_frame(frame: object) -> tuple[ValidFrame, list[str]]:
         raise FrameError(f"Index values come as a pandas DataFrame, not as {type(frame).__name__}.")
     table = frame.reset_index() if any(name in FRAME_INDEX for name in frame.index.names) else frame
     _check_names([str(name) for name in table.columns])
+    for name in ("time_index", "source_as_of"):
+        if name in table.columns:
+            _check_resolution(table[name], name)
     given = [name for name in VALUE_COLUMNS if name in table.columns]
     columns = {"value": table["value"]} | {name: _optional(table, name) for name in OPTIONAL}
     indexed = pd.DataFrame({name: series.array for name, series in columns.items()}).set_index(
@@ -80,6 +83,20 @@ def _check_names(names: list[str]) -> None:
         said += ["has a column twice"] if len(names) != len(set(names)) else []
         raise FrameError(
             f"The frame {' and '.join(said)}. It takes {', '.join(needed)} and, where wanted, {', '.join(OPTIONAL)}."
+        )
+
+
+def _check_resolution(column: pd.Series, name: str) -> None:
+    """Raise FrameError for an instant that microseconds cannot tell: cut, it would be another one."""
+    if not isinstance(column.dtype, pd.DatetimeTZDtype) or column.dtype.unit != "ns":
+        return
+    stamps = pd.DatetimeIndex(column).asi8
+    finer = (stamps % 1_000 != 0) & column.notna().to_numpy()
+    if finer.any():
+        row = int(finer.argmax())
+        raise FrameError(
+            f"{name} in row {row} is {column.iloc[row].isoformat()}, finer than the microseconds that are stored. "
+            f"Round it: frame[{name!r}].dt.round('us')."
         )
 
 

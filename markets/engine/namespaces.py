@@ -7,6 +7,7 @@ from markets.exceptions import InvalidInput, clipped
 LONGEST = 63  # bytes of a name in PostgreSQL
 RESERVED = ("public", "information_schema")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_-]*(\.[A-Za-z0-9][A-Za-z0-9_-]*)*")
+_HASH_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]*")
 _RULE = (
     "A namespace has letters, digits, _ and - in parts joined by dots, begins with a letter and has at most "
     f"{LONGEST} characters: mainsequence.examples"
@@ -24,6 +25,22 @@ def clean_namespace(value: object, *, field: str = "namespace") -> str:
         raise InvalidInput(f"{field}={clipped(name)!r} is no name of a namespace. {_RULE}.", field=field)
     if name.lower() in RESERVED or name.lower().startswith("pg_"):
         raise InvalidInput(f"{field}={name!r} belongs to PostgreSQL. Choose another name.", field=field)
+    return name
+
+
+def clean_hash_namespace(value: object) -> str:
+    """The name without outer white space, "" for none. InvalidInput for one that cannot begin an identifier."""
+    if not isinstance(value, str):
+        raise InvalidInput(
+            f"hash_namespace must be text, not {type(value).__name__}. Write '' for none.", field="hash_namespace"
+        )
+    name = value.strip()
+    if name and not (_HASH_NAME.fullmatch(name) and len(name) <= LONGEST):
+        raise InvalidInput(
+            f"hash_namespace={clipped(name)!r} cannot begin an identifier. It has letters, digits, _ . : and -, begins "
+            f"with a letter or digit, and has at most {LONGEST} characters.",
+            field="hash_namespace",
+        )
     return name
 
 

@@ -17,7 +17,7 @@ def grants(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('markets', '0009_stale_updates_snapshots_quality'),
+        ('markets', '0012_freshness'),
     ]
 
     operations = [

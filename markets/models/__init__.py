@@ -17,6 +17,7 @@ from markets.models.figi_resolutions import (
     Resolution,
     ResolutionItem,
 )
+from markets.models.freshness import FreshnessPolicy, FreshnessRule, FreshnessUnit, SessionStamp
 from markets.models.identifiers import AssetIdentifier
 from markets.models.imports import EmptyCells, ImportChunk, ImportOutcome, ImportRow, ImportRun, ImportStatus
 from markets.models.index_values import IndexValue
@@ -24,6 +25,7 @@ from markets.models.indices import Index, IndexType
 from markets.models.issuers import Issuer
 from markets.models.jobs import Job, JobMessage, JobStatus
 from markets.models.resolutions import PendingResolution, ResolutionScheme, ResolutionStatus
+from markets.models.schedules import NodeSchedule
 from markets.models.snapshots import AssetSnapshot
 
 __all__ = [
@@ -43,6 +45,9 @@ __all__ = [
     "CurrencySpot",
     "EmptyCells",
     "FigiAnswer",
+    "FreshnessPolicy",
+    "FreshnessRule",
+    "FreshnessUnit",
     "Future",
     "HomeMarketPolicy",
     "ImportChunk",
@@ -59,6 +64,7 @@ __all__ = [
     "JobMessage",
     "JobStatus",
     "NodeRun",
+    "NodeSchedule",
     "NodeUpdate",
     "OpenFigiDetails",
     "Operation",
@@ -70,6 +76,7 @@ __all__ = [
     "ResolutionScheme",
     "ResolutionStatus",
     "RunStatus",
+    "SessionStamp",
     "StorageNode",
     "UpdateStatistic",
     "holds_at",

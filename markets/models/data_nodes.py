@@ -47,6 +47,18 @@ class NodeUpdate(RegistryRow):
         blank=True,
         help_text="The assets that the last run read; nothing where it did not say.",
     )
+    tables_read = ArrayField(
+        models.CharField(max_length=63),
+        default=list,
+        blank=True,
+        help_text="Storage hashes of the tables that it reads by identifier, whoever writes them.",
+    )
+    companion_tables = ArrayField(
+        models.CharField(max_length=63),
+        default=list,
+        blank=True,
+        help_text="Storage hashes of the tables that it writes beside its own.",
+    )
     stale_from = models.DateTimeField(
         null=True, blank=True, help_text="Rows at or after this instant rest on data that changed since."
     )

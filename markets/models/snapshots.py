@@ -19,7 +19,9 @@ class AssetSnapshot(models.Model):
     )
 
     class Meta:
+        ordering = ["asset_identifier", "time_index"]
         verbose_name = "asset snapshot"
+        indexes = [models.Index(fields=["time_index", "asset_identifier"], name="markets_assetsnapshot_time")]
 
     def __str__(self) -> str:
         return f"{self.asset_identifier} {self.time_index:%Y-%m-%d %H:%M:%S}"

@@ -25,6 +25,7 @@ from markets.rest.filters import (
     identifier_filters,
 )
 from markets.rest.serializers import RegistrySerializer
+from markets.rest.snapshots import LatestSnapshotAction
 from markets.services import asset_search, assets, deletion
 from markets.services.bulk import BulkOutcome, OnError
 
@@ -123,14 +124,17 @@ class AssetFilters(RegistryFilters):
 
 
 @describe_bulk("asset")
-class AssetViewSet(BulkUpsertViewSet):
+class AssetViewSet(LatestSnapshotAction, BulkUpsertViewSet):
     queryset = Asset.objects.select_related("openfigi_details")
     serializer_class = AssetSerializer
     bulk_row_serializer = AssetRowSerializer
     filterset_class = AssetFilters
     row_name = "asset"
-    query_parameters = {"destroy": ("force",), "bulk_upsert": ("on_error",)}
-    action_permissions = {"bulk_upsert": ("markets.add_asset", "markets.change_asset")}
+    query_parameters = {"destroy": ("force",), "bulk_upsert": ("on_error",), "latest_snapshot": ("as_of",)}
+    action_permissions = {
+        "bulk_upsert": ("markets.add_asset", "markets.change_asset"),
+        "latest_snapshot": ("markets.view_asset", "markets.view_assetsnapshot"),
+    }
 
     def perform_creation(self, values: dict[str, Any]) -> Asset:
         return assets.create_asset(**values)

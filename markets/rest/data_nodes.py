@@ -3,8 +3,11 @@
 from typing import Any
 
 import django_filters as filters
+from django.db import transaction
 from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 from django.http import StreamingHttpResponse
+from django.utils import timezone
+from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers, status
 from rest_framework.decorators import action
@@ -28,13 +31,25 @@ from markets.rest.frames import (
     frame_response,
 )
 from markets.rest.jobs import JobSerializer
+from markets.rest.node_classes import NodeRegistrationSerializer, register
+from markets.rest.node_operations import FreshnessFieldsMixin, NodeOperations, with_freshness
 from markets.rest.pagination import PAGING
 from markets.rest.serializers import StrictBooleanField, StrictSerializer
-from markets.services import node_runs
-from markets.services.frames_out import FrameLayout, read_parts
+from markets.services import freshness, node_runs
+from markets.services.frames_out import FrameLayout, read_as_of, read_parts
 
 IDENTIFIER = OpenApiParameter(
     "identifier", str, OpenApiParameter.PATH, description="Published identifier, update hash or uid."
+)
+BOUNDS = [
+    OpenApiParameter("great_or_equal", bool, default=True, description="false: rows after `start` only."),
+    OpenApiParameter("less_or_equal", bool, default=True, description="false: rows before `end` only."),
+]
+AS_OF = OpenApiParameter(
+    "as_of",
+    str,
+    description="The latest row of each identity at this time, not with start or end; a date is the end of its day "
+    "(UTC).",
 )
 _latest_run = NodeRun.objects.filter(node_update=OuterRef("pk")).order_by("-id")
 
@@ -61,7 +76,7 @@ class NodeRunSerializer(serializers.ModelSerializer):
         read_only_fields = fields
 
 
-class NodeSerializer(serializers.ModelSerializer):
+class NodeSerializer(FreshnessFieldsMixin, serializers.ModelSerializer):
     identifier = serializers.CharField(source="storage.identifier", allow_null=True)
     class_name = serializers.CharField()
     description = serializers.CharField(source="storage.description")
@@ -80,7 +95,7 @@ class NodeSerializer(serializers.ModelSerializer):
         fields = [
             *("uid", "identifier", "update_hash", "class_name", "node_class", "description", "data_frequency_id"),
             *("storage_hash", "table_name", "index_names", "last_run", "last_time_index"),
-            *("stale_from", "stale_reason", "created_at", "updated_at"),
+            *("stale_from", "stale_reason", "is_overdue", "due_at", "freshness", "created_at", "updated_at"),
         ]
         read_only_fields = fields
 
@@ -93,6 +108,7 @@ class ColumnSerializer(serializers.Serializer):
     column_name = serializers.CharField()
     dtype = serializers.CharField()
     label = serializers.CharField()
+    unit = serializers.CharField(default="", help_text="What the values are counted in, such as USD or %.")
     description = serializers.CharField()
 
 
@@ -133,22 +149,34 @@ class RunRequestSerializer(StrictSerializer):
     )
 
 
+@extend_schema_field(OpenApiTypes.BOOL)
+class OverdueFlag(Flag):
+    """Whether data are missing by the node's freshness policy."""
+
+    def filter(self, queryset: QuerySet, value: bool | None) -> QuerySet:
+        if value is None:
+            return queryset
+        late = [item.update.pk for item in freshness.overdue(timezone.now()) if item.freshness.is_overdue]
+        return queryset.filter(pk__in=late) if value else queryset.exclude(pk__in=late)
+
+
 class NodeFilters(RegistryFilters):
     update_hash = filters.CharFilter()
     identifier = filters.CharFilter(field_name="storage__identifier")
     identifier__in = TextIn(field_name="storage__identifier")
     storage_hash = filters.CharFilter(field_name="storage__storage_hash")
     is_stale = Flag(field_name="stale_from", lookup_expr="isnull", exclude=True)
+    is_overdue = OverdueFlag()
     search = SearchFilter("storage__identifier", "node_class", "storage__description")
     ordering = Ordering(
         fields={"storage__identifier": "identifier", "update_hash": "update_hash", "created_at": "created_at"}
     )
 
 
-class DataNodeViewSet(RegistryViewSet):
+class DataNodeViewSet(NodeOperations, RegistryViewSet):
     """A DataNode is addressed by its published identifier, its update hash or its uid."""
 
-    queryset = NodeUpdate.objects.select_related("storage").annotate(
+    queryset = NodeUpdate.objects.select_related("storage", "freshness_policy__calendar").annotate(
         latest_run_id=Subquery(_latest_run.values("pk")[:1]),
         last_time_index=Subquery(_latest_run.exclude(last_time_index=None).values("last_time_index")[:1]),
     )
@@ -157,12 +185,16 @@ class DataNodeViewSet(RegistryViewSet):
     lookup_url_kwarg = "identifier"
     row_name = "DataNode"
     query_parameters = {
-        "data": (*FRAME_NAMES, "asset_identifier"),
+        "data": (*FRAME_NAMES, "asset_identifier", "as_of", "great_or_equal", "less_or_equal"),
         "statistics": (*PAGING, "asset_identifier"),
         "runs": PAGING,
     }
     repeatable_parameters = REPEATABLE
-    action_permissions = {"run": ("markets.view_nodeupdate", "markets.run_nodeupdate")}
+    action_permissions = {
+        "run": ("markets.view_nodeupdate", "markets.run_nodeupdate"),
+        "create": ("markets.view_nodeupdate", "markets.add_nodeupdate"),
+        **NodeOperations.operation_permissions,
+    }
 
     def paginate_queryset(self, queryset: Any) -> Any:
         page = super().paginate_queryset(queryset)
@@ -191,20 +223,54 @@ class DataNodeViewSet(RegistryViewSet):
         body = NodeDetailSerializer(self.get_object()).data
         return Response(body, headers={"ETag": body_etag(body)})
 
-    @extend_schema(parameters=[IDENTIFIER, *FRAME_PARAMETERS, ASSETS], responses=FRAME_RESPONSES, filters=False)
+    @extend_schema(request=NodeRegistrationSerializer, responses={201: NodeDetailSerializer, 200: NodeDetailSerializer})
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """Register a node of a class of data-node-class/: 201, or 200 with the one that has this configuration."""
+        with transaction.atomic():  # the answer is read in it too: afterwards another request may change the node
+            made, code = register(request)
+            assert made.update is not None
+            self.kwargs["identifier"] = str(made.update.uid)
+            body = NodeDetailSerializer(self.get_object()).data
+        location = self.reverse_action("detail", args=[made.update.uid])
+        return Response(body, status=code, headers={"ETag": body_etag(body), "Location": location})
+
+    def known_parameters(self, action_name: str) -> tuple[str, ...]:
+        """Of a table's rows also its dimensions."""
+        known = super().known_parameters(action_name)
+        return (*known, *self.get_storage().index_names[1:]) if action_name == "data" else known
+
+    @extend_schema(
+        parameters=[IDENTIFIER, *FRAME_PARAMETERS, *BOUNDS, ASSETS, AS_OF],
+        responses=FRAME_RESPONSES,
+        filters=False,
+    )
     @action(detail=True, methods=["get"], pagination_class=None, content_negotiation_class=AnyAccept)
     def data(self, request: Request, *args: Any, **kwargs: Any) -> StreamingHttpResponse:
-        """The rows of the node's table, in the order of its index, streamed."""
+        """The rows of the node's table, in the order of its index, streamed.
+
+        Each dimension of the table is a filter, too: `index_identifier=SOFR&cadence=1d,15m`.
+        """
         storage = self.get_storage()
-        wanted = FrameRequest.of(request)
-        parts = read_parts(
-            storage,
-            start_date=wanted.start,
-            end_date=wanted.end,
-            dimension_filters=None if wanted.assets is None else {"asset_identifier": wanted.assets},
-            columns=wanted.columns,
-            limit=wanted.limit,
-        )
+        wanted, as_of = FrameRequest.of(request), parameters.as_of(request)
+        named = {name: parameters.names(request, name) for name in (*storage.index_names[1:], "asset_identifier")}
+        filters = {name: values for name, values in named.items() if values is not None}
+        if as_of is not None:
+            wanted.refuse_range_beside_as_of()
+            frame = read_as_of(storage, as_of, dimension_filters=filters, columns=wanted.columns)
+            parts = iter([frame if wanted.limit is None else frame.iloc[: wanted.limit]])
+        else:
+            start, end = wanted.bounds(
+                great_or_equal=parameters.flag(request, "great_or_equal", default="true"),
+                less_or_equal=parameters.flag(request, "less_or_equal", default="true"),
+            )
+            parts = read_parts(
+                storage,
+                start_date=start,
+                end_date=end,
+                dimension_filters=filters or None,
+                columns=wanted.columns,
+                limit=wanted.limit,
+            )
         return frame_response(parts, FrameLayout.of(storage, wanted.columns), wanted.format, name=str(storage))
 
     @extend_schema(
@@ -247,7 +313,7 @@ def _with_latest_runs(updates: list[Any]) -> list[Any]:
     runs = NodeRun.objects.defer("log").in_bulk([row.latest_run_id for row in updates if row.latest_run_id])
     for row in updates:
         row.latest_run = runs.get(row.latest_run_id)
-    return updates
+    return with_freshness(updates)
 
 
 def _of_assets(rows: QuerySet, storage: StorageNode, assets: list[str]) -> QuerySet:

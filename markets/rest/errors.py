@@ -14,7 +14,7 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, ErrorDetail, ParseError, ValidationError
 from rest_framework.response import Response
 
-from markets.exceptions import Conflict, InvalidInput, InvalidReferences, MSMError, NotFound
+from markets.exceptions import Conflict, InvalidFields, InvalidInput, MSMError, NotFound
 
 logger = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ def _of_msm(error: MSMError) -> APIException:
     text = str(error)
     if isinstance(error, NotFound):
         return NotFoundResponse(text, error.code)
-    if isinstance(error, InvalidReferences):
+    if isinstance(error, InvalidFields):
         return ValidationError({name: [ErrorDetail(fault, error.code)] for name, fault in error.by_field.items()})
     if isinstance(error, InvalidInput):
         detail = [ErrorDetail(text, code=error.code)]
@@ -102,6 +102,7 @@ _BY_SQLSTATE: dict[str, Callable[[], APIException]] = {
     "23502": lambda: ValidationError(["A value that is required is null."]),
     "40001": lambda: ConflictResponse("Another request changed the same rows. Try again.", "try_again"),
     "40P01": lambda: ConflictResponse("Another request changed the same rows. Try again.", "try_again"),
+    "53100": lambda: Unavailable("The disk of the database server is full. Ask its administrator to free space."),
     "55P03": lambda: ConflictResponse("Another request holds the row. Try again.", "try_again"),
 }
 

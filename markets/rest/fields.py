@@ -1,15 +1,21 @@
 """Fields that refuse what the usual ones would quietly complete."""
 
 import datetime as dt
+import re
 from typing import Any
 
 from rest_framework import serializers
 
+FINER = re.compile(r"\.[0-9]{6}[0-9]*[1-9]")  # Django cuts what stands behind the sixth digit
+
 
 class AwareDateTimeField(serializers.DateTimeField):
-    """An instant with a zone; a naive time is refused instead of being taken for UTC."""
+    """An instant with a zone; a naive time is refused instead of being taken for UTC, and so are cut nanoseconds."""
 
-    default_error_messages = {"naive": "{value} has no time zone. Add one: {value}Z."}
+    default_error_messages = {
+        "naive": "{value} has no time zone. Add one: {value}Z.",
+        "too_fine": "{value} is finer than a microsecond, which is all that is stored. Round it.",
+    }
 
     def enforce_timezone(self, value: dt.datetime) -> dt.datetime:
         if value.tzinfo is None:
@@ -19,6 +25,8 @@ class AwareDateTimeField(serializers.DateTimeField):
     def to_internal_value(self, data: Any) -> dt.datetime:
         if not isinstance(data, str):
             self.fail("invalid", format="2026-12-18T22:00:00Z")
+        if FINER.search(data):
+            self.fail("too_fine", value=data[:60])
         return super().to_internal_value(data)
 
 

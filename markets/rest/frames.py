@@ -16,7 +16,7 @@ from rest_framework.negotiation import BaseContentNegotiation
 from rest_framework.request import Request
 
 from markets.rest import parameters
-from markets.services.frames_out import CONTENT_TYPES, Format, FrameLayout, stream
+from markets.services.frames_out import CONTENT_TYPES, RESOLUTION, Format, FrameLayout, stream
 
 MOST_ROWS = 100_000_000
 
@@ -86,6 +86,20 @@ class FrameRequest:
             limit=parameters.number(request, "limit", least=1, most=MOST_ROWS),
             assets=parameters.names(request, "asset_identifier"),
         )
+
+    def bounds(self, *, great_or_equal: bool, less_or_equal: bool) -> tuple[dt.datetime | None, dt.datetime | None]:
+        """First and last time, both included: an open bound moves by the microsecond that the database counts in."""
+        start, end = self.start, self.end
+        if start is not None and not great_or_equal:
+            start += RESOLUTION
+        if end is not None and not less_or_equal:
+            end -= RESOLUTION
+        return start, end
+
+    def refuse_range_beside_as_of(self) -> None:
+        """Raise 400 when a range is asked for, too."""
+        if self.start is not None or self.end is not None:
+            raise ValidationError({"as_of": "as_of names one cross-section. Leave out start and end, or as_of."})
 
 
 def frame_response(

@@ -50,7 +50,7 @@ class ListPages(BasePagination):
             raise ValidationError({"cursor": "A search of assets is no walk. Page it by offset, or filter instead."})
         self.walk = self.walk_over(queryset, view)
         self.count = counted(queryset, is_cut=bool(is_cut))
-        if self.count.number > MOST_COUNTED and "ordering" in parameters and not is_served(queryset):
+        if self.count.number > MOST_COUNTED and "ordering" in parameters and not self.is_served(queryset):
             raise ValidationError(
                 {
                     "ordering": f"ordering={parameters['ordering'][:60]!r} would sort more than {MOST_COUNTED:,} rows. "
@@ -68,6 +68,10 @@ class ListPages(BasePagination):
 
     def walk_over(self, rows: QuerySet[Any], view: Any) -> Walk:
         return Walk(rows, rows.model._meta.label)
+
+    def is_served(self, rows: QuerySet[Any]) -> bool:
+        """Whether an index gives the order."""
+        return is_served(rows)
 
     def get_paginated_response(self, data: Any) -> Response:
         body = {

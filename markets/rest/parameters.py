@@ -102,8 +102,8 @@ def number(request: Request, name: str, *, least: int, most: int) -> int | None:
     return value
 
 
-def flag(request: Request, name: str) -> bool:
-    text = request.query_params.get(name, "false")
+def flag(request: Request, name: str, *, default: str = "false") -> bool:
+    text = request.query_params.get(name, default)
     if text not in ("true", "false"):
         raise ValidationError({name: f"{name}={text[:40]!r} must be true or false."})
     return text == "true"

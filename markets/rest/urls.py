@@ -12,13 +12,17 @@ from markets.rest.imports import ImportViewSet
 from markets.rest.indices import IndexTypeViewSet, IndexViewSet
 from markets.rest.issuers import IssuerViewSet
 from markets.rest.jobs import JobViewSet
+from markets.rest.node_classes import NodeClassViewSet
+from markets.rest.snapshots import SnapshotViewSet
 
 router = RegistryRouter()
 router.register("asset", AssetViewSet, basename="asset")
 router.register("asset-type", AssetTypeViewSet, basename="asset-type")
+router.register("asset-snapshot", SnapshotViewSet, basename="asset-snapshot")
 router.register("asset-category", CategoryViewSet, basename="asset-category")
 router.register("calendar", CalendarViewSet, basename="calendar")
 router.register("data-node", DataNodeViewSet, basename="data-node")
+router.register("data-node-class", NodeClassViewSet, basename="data-node-class")
 router.register("job", JobViewSet, basename="job")
 router.register("import", ImportViewSet, basename="import")
 router.register("issuer", IssuerViewSet, basename="issuer")

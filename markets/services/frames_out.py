@@ -19,6 +19,7 @@ from psycopg import sql
 from pyarrow import parquet
 
 from markets.data_nodes.reads import aware, read_frame
+from markets.data_nodes.tails import read_last_before
 from markets.exceptions import InvalidInput
 from markets.models import StorageNode, UpdateStatistic
 
@@ -123,6 +124,20 @@ def read_parts(
                 return
 
     return parts()
+
+
+def read_as_of(
+    storage: StorageNode,
+    as_of: dt.datetime,
+    *,
+    dimension_filters: Mapping[str, Sequence[str]] | None = None,
+    columns: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """The latest row of each identity at or before an aware instant; see `read_frame` for the rest."""
+    instant = aware(as_of, "as_of")
+    if instant is None:
+        raise InvalidInput("as_of is missing. Name an instant.", field="as_of")
+    return read_last_before(storage, instant, dimension_filters=dimension_filters, columns=columns)
 
 
 def stream(parts: Iterator[pd.DataFrame], layout: FrameLayout, format: Format) -> Iterator[bytes]:

@@ -10,6 +10,7 @@ from typing import Any
 from django.contrib.auth.models import User
 from django.db import DEFAULT_DB_ALIAS, Error, connection, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Q
 from django.utils import timezone
 
 from markets import locks, namespaces
@@ -25,6 +26,11 @@ SECONDS_FOR_A_DEAD_WORKER = 5.0  # a job is redelivered before PostgreSQL has no
 MOST_ATTEMPTS = 3  # a job that kills its worker three times and comes no further would kill the next one too
 LATEST_MESSAGES = 500  # what a page can show; the run's own log has the rest
 SECONDS_BETWEEN_REPORTS = 0.3  # often enough for a live bar, rare enough to cost nothing
+
+
+class JobInterrupted(Exception):
+    """The database connection that held the job's lock is gone: the job is unfinished and is to be done again."""
+
 
 Handler = Callable[["JobProgress"], dict[str, Any]]
 _handlers: dict[str, Handler] = {}
@@ -147,8 +153,12 @@ def execute(uid: str) -> None:
 def _do(job: Job) -> None:
     progress = JobProgress(job)
     if job.attempts:
-        progress.say("The worker that did this job died; it is done again from where its data stands.", "warning")
-    job.status, job.attempts, job.started_at = JobStatus.RUNNING, job.attempts + 1, timezone.now()
+        progress.say(
+            "The worker that did this job died or lost its database; it is done again from where its data stands.",
+            "warning",
+        )
+    job.status, job.attempts = JobStatus.RUNNING, job.attempts + 1
+    job.started_at = max(timezone.now(), job.queued_at)  # another host's clock may be ahead, or ours set back
     job.save(update_fields=["status", "attempts", "started_at", "updated_at"])
     try:
         with audit.acting(source="task", actor=job.requested_by, reason=f"job: {job.title}"):
@@ -157,6 +167,8 @@ def _do(job: Job) -> None:
         logger.exception("job %s failed", job.uid)
         if connection.connection is not None and not connection.is_usable():
             connection.close()
+        if not locks.is_ours(locks.LockSpace.JOB, job.pk):  # another worker may be doing it by now
+            raise JobInterrupted(f"Job {job.uid} lost its database connection.") from error
         progress.say(str(error), "error")
         _finish(job, JobStatus.FAILED, error=f"{type(error).__name__}: {error}")
     else:
@@ -172,7 +184,7 @@ def _handler(kind: str) -> Handler:
 
 
 def _finish(job: Job, status: str, *, error: str = "", counters: dict[str, Any] | None = None) -> None:
-    now = timezone.now()
+    now = max(filter(None, [timezone.now(), job.queued_at, job.started_at]))  # a clock may have been set back
     fields: dict[str, Any] = {"status": status, "error": storable_text(error), "finished_at": now, "updated_at": now}
     if counters is not None:
         fields["counters"] = counters
@@ -203,7 +215,11 @@ def recover_interrupted_jobs() -> list[Job]:
         if changed:
             recovered.append(job)
             publish(job)
-    forgotten = Job.objects.filter(status=JobStatus.QUEUED, updated_at__lt=timezone.now() - QUEUE_PATIENCE)
+    now = timezone.now()
+    forgotten = Job.objects.filter(
+        Q(updated_at__lt=now - QUEUE_PATIENCE) | Q(updated_at__gt=now + QUEUE_PATIENCE),  # a clock was set back
+        status=JobStatus.QUEUED,
+    )
     for job in forgotten:
         if forgotten.filter(pk=job.pk).update(updated_at=timezone.now()):
             recovered.append(job)

@@ -19,13 +19,14 @@ RUN_NODE = "run_node"
 
 
 def register_node(node: DataNode) -> NodeUpdate:
-    """Make the node and those it reads known, so that they can be run from the back-office and REST.
+    """Make the node and those it reads known, all or none, so that the back-office and REST can run them.
 
     Raises Conflict when one's published identifier names another table.
     """
-    for member in runs.execution_order(node):
-        update = registration.ensure_update(member)
-        registration.record_metadata(member, update.storage, {}, [])
+    with transaction.atomic():
+        for member in runs.execution_order(node):
+            update = registration.ensure_update(member)
+            registration.record_metadata(member, update.storage, {}, [])
     return update
 
 
@@ -79,11 +80,17 @@ def run_in_process(
 
 
 def request_run(
-    update: NodeUpdate, *, user: User | None = None, update_tree: bool = True, recompute_stale: bool = False
+    update: NodeUpdate,
+    *,
+    user: User | None = None,
+    update_tree: bool = True,
+    recompute_stale: bool = False,
+    because: str = "",
 ) -> Job:
     """Ask a worker to run the node. While such a job waits or runs, that job is returned instead of a second one.
 
-    With `recompute_stale` it and what it rests on are computed again from where their data changed.
+    With `recompute_stale` it and what it rests on are computed again from where their data changed. `because` is told
+    in the job's title.
     """
     build_node(update.build_configuration)  # a class that is not registered is refused here, not in the worker
     with transaction.atomic():
@@ -102,7 +109,8 @@ def request_run(
             "update_tree": update_tree,
             "recompute_stale": recompute_stale,
         }
-        return jobs.submit(RUN_NODE, f"{'Recompute' if recompute_stale else 'Run'} {update}", arguments, user=user)
+        title = f"{'Recompute' if recompute_stale else 'Run'} {update}{f', {because}' if because else ''}"
+        return jobs.submit(RUN_NODE, title, arguments, user=user)
 
 
 def recover_interrupted() -> int:

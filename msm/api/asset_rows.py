@@ -1,16 +1,19 @@
 """Assets, their types, and what OpenFIGI says of them."""
 
+import datetime as dt
 import uuid
 from typing import Any, Self, TypedDict, Unpack
 
+import pandas as pd
 from django.db import transaction
 from django.db.models import F
 
-from markets.exceptions import Conflict
+from markets.exceptions import Conflict, NotFound
 from markets.models import Asset as AssetModel
 from markets.models import AssetType as AssetTypeModel
 from markets.models import OpenFigiDetails as OpenFigiDetailsModel
-from markets.services import asset_types, assets
+from markets.services import asset_types, assets, snapshots
+from markets.services.snapshots import AssetReferenceDetails
 from markets.services.stored import locked
 from markets.services.values import normalise_type_key
 from msm.api.payloads import Payload, Services
@@ -100,6 +103,22 @@ class Asset(Row):
     def update(cls, uid: Uid, payload: Payload | None = None, /, **fields: Unpack[AssetFields]) -> Self:
         """Change an asset; its identifier never changes. Raises NotFound."""
         return cls._update(uid, payload, fields)
+
+    def get_latest_snapshot(self, as_of: dt.datetime | None = None) -> AssetReferenceDetails:
+        """How it is named and listed, or was at `as_of` (aware); what there is no snapshot for is None.
+
+        Raises NotFound for an asset that was deleted, InvalidInput for a time without a zone.
+        """
+        attached("Asset", "Asset")
+        found = snapshots.asset_reference_details_by_uids([self.uid], as_of=as_of)
+        if not found:
+            raise NotFound(f"There is no asset with the uid {self.uid} any more.")
+        return found[0]
+
+    def get_snapshots(self, start_date: dt.datetime | None = None, end_date: dt.datetime | None = None) -> pd.DataFrame:
+        """Its snapshots between two aware instants, both included, the oldest first: see `AssetSnapshot`."""
+        attached("Asset", "Asset")
+        return snapshots.snapshots_of(self.unique_identifier, start_date=start_date, end_date=end_date)
 
     @classmethod
     def _filter_value(cls, field: str, value: Any) -> Any:

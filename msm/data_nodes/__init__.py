@@ -2,9 +2,18 @@
 
 import msm  # noqa: F401  (sets Django up)
 from markets.data_nodes.access import APIDataNode
+from markets.data_nodes.hash_namespaces import hash_namespace
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.node import DataNode
 from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.statistics import UpdateStatistics
 
-__all__ = ["APIDataNode", "ColumnMetaData", "DataNode", "NodeOutput", "TableMetaData", "UpdateStatistics"]
+__all__ = [
+    "APIDataNode",
+    "ColumnMetaData",
+    "DataNode",
+    "NodeOutput",
+    "TableMetaData",
+    "UpdateStatistics",
+    "hash_namespace",
+]

@@ -12,12 +12,13 @@ from django.utils.html import format_html
 
 from markets.admin.base import command
 from markets.admin.data_node_page import what_kind
-from markets.admin.data_nodes import with_latest_run
 from markets.admin.formatting import age, badge, count, link, status_badge, utc
-from markets.admin.freshness import freshness_of
+from markets.admin.freshness_policies import overdue_cells
 from markets.admin.node_runs import runs_table
 from markets.admin.tables import Column, Table
 from markets.models import Asset, AssetCategory, Calendar, Job, JobStatus, NodeRun, NodeUpdate, RunStatus
+from markets.services import freshness
+from markets.services.freshness import freshness_of, with_latest_run
 from portfolios.models import Portfolio
 
 COUNTED = (
@@ -30,6 +31,7 @@ COUNTED = (
 EXACT_TO = 50_000  # counting more than that takes longer than a page should; then the planner's estimate is shown
 RUNS_SHOWN = 8
 NODES_SHOWN = 15
+OVERDUE_SHOWN = 15
 FAILURES_SHOWN = 8
 
 admin.site.index_template = "admin/portfolios/dashboard.html"
@@ -60,6 +62,7 @@ def dashboard(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
             list(runs[:RUNS_SHOWN]), empty="Nothing has run yet. Open a DataNode and press Run now.", with_node=True
         )
     if user.has_perm("markets.view_nodeupdate"):  # type: ignore[union-attr]
+        context["overdue"] = _overdue(now)
         context["freshness"] = _freshness(now)
     if user.has_perm("markets.view_job"):  # type: ignore[union-attr]
         context["jobs_table"] = _jobs(now)
@@ -85,6 +88,32 @@ def _number_of_rows(model: Any) -> tuple[int, bool]:
     with connection.cursor() as cursor:
         cursor.execute("SELECT reltuples::bigint FROM pg_class WHERE oid = %s::regclass", [f'"{model._meta.db_table}"'])
         return max(int(cursor.fetchone()[0]), number), False
+
+
+def _overdue(now: dt.datetime) -> Table:
+    found = freshness.overdue(now)
+    empty: Any = "Nothing is overdue."
+    if not found and not freshness.any_policy():
+        empty = "No node has a freshness policy: set one on its page."
+    rest = len(found) - OVERDUE_SHOWN
+    return Table(
+        label="Overdue",
+        columns=[Column("DataNode"), Column("Expected"), Column("Due since"), Column("Last run")],
+        rows=[
+            (
+                link(f"{reverse('admin:markets_nodeupdate_change', args=(item.update.pk,))}#freshness", item.update),
+                *overdue_cells(item, now),
+                status_badge(item.update.last_status, _last_run(item.update)),
+            )
+            for item in found[:OVERDUE_SHOWN]
+        ],
+        empty=empty,
+        footer=f"… and {rest:,} more: manage.py overdue_nodes lists all." if rest > 0 else "",
+    )
+
+
+def _last_run(update: Any) -> str:
+    return str(RunStatus(update.last_status).label) if update.last_status else "Never ran"
 
 
 def _freshness(now: dt.datetime) -> Table:

@@ -7,9 +7,9 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
-from markets.admin.freshness import Freshness, freshness_of
 from markets.models import Calendar, JobMessage, JobStatus
 from markets.services import jobs
+from markets.services.freshness import Freshness, freshness_of
 from portfolios.admin.portfolio_page import conventions, statistics_facts
 from portfolios.models import Portfolio
 from portfolios.services.portfolios import portfolio_statistics

@@ -106,7 +106,7 @@ PAGES = [
     ),
     Page("markets.future", "future", FUTURE, {"contract_size": "5"}),
     shown("markets.storagenode", "storage"),
-    shown("markets.nodeupdate", "node"),
+    shown("markets.nodeupdate", "node", suffixes=tuple(name for name in SUFFIXES if name != "add/")),
     shown("markets.noderun", "node_run"),
     shown("markets.job", "job"),
     shown("markets.change", "change", sees="analyst operator"),

@@ -65,6 +65,15 @@ def _action(action: str, row: str, data: dict[str, str], **effect: int) -> Place
     )
 
 
+def _of_node(step: str, data: dict[str, str] | None = None, **effect: int) -> list[Place]:
+    """The page that asks, and the answer."""
+    address, url = f"admin/markets/nodeupdate/<int:pk>/{step}/", f"/admin/markets/nodeupdate/{{node}}/{step}/"
+    return [
+        Place(address, url, "operator"),
+        Place(address, url, "operator", 302, method="post", data=data or {}, effect=effect),
+    ]
+
+
 REVOKE = "admin/markets/accesstoken/revoke/<str:token_key>/"
 OTHERS_TOKEN = "admin/markets/accesstoken/<path:object_id>/"
 PLACES = [
@@ -119,6 +128,26 @@ PLACES = [
         method="post",
         effect={"markets_job": 1},
     ),
+    Place("admin/markets/nodeupdate/add/", "/admin/markets/nodeupdate/add/", "operator"),
+    Place(
+        "admin/markets/nodeupdate/add/",
+        "/admin/markets/nodeupdate/add/?node_class=tests.rest.nodes.Bars",
+        "operator",
+        302,
+        method="post",
+        data={"identifier": "new-bars", "save": "1"},
+        effect={"markets_nodeupdate": 1, "markets_storagenode": 1},
+    ),
+    Place("admin/markets/nodeupdate/<int:pk>/chart/", "/admin/markets/nodeupdate/{node}/chart/?column=close"),
+    Place("admin/markets/nodeupdate/<int:pk>/identities/", "/admin/markets/nodeupdate/{node}/identities/"),
+    Place("admin/markets/nodeupdate/<int:pk>/rows/", "/admin/markets/nodeupdate/{node}/rows/"),
+    Place("admin/markets/nodeupdate/lineage/", "/admin/markets/nodeupdate/lineage/?node={node.uid}"),
+    *_of_node("schedule", {"cron": "5 5 * * *", "timezone": "UTC"}, markets_nodeschedule=0),
+    *_of_node("schedule/remove", markets_nodeschedule=-1, django_celery_beat_periodictask=-1),
+    *_of_node(
+        "freshness", {"rule": "every", "every": "3", "every_unit": "hours", "stamp": "close"}, markets_freshnesspolicy=0
+    ),
+    *_of_node("freshness/remove", markets_freshnesspolicy=-1),
     Place(
         "admin/markets/calendar/<int:pk>/refresh/",
         "/admin/markets/calendar/{market_calendar}/refresh/",
@@ -131,6 +160,16 @@ PLACES = [
     Place(
         "admin/markets/asset/<int:asset_id>/prices/<int:storage_id>/<str:column>/",
         "/admin/markets/asset/{asset}/prices/{storage}/close/",
+    ),
+    Place("admin/markets/asset/<int:pk>/snapshots/", "/admin/markets/asset/{asset}/snapshots/"),
+    Place(
+        "admin/markets/asset/<int:pk>/snapshots/",
+        "/admin/markets/asset/{asset}/snapshots/",
+        "analyst",
+        302,
+        method="post",
+        data={"time_index_0": "2026-05-25", "time_index_1": "12:00:00", "ticker": "T", "reason": "Why"},
+        effect={"markets_assetsnapshot": 1, "markets_updatestatistic": 1},
     ),
     Place("admin/markets/assettype/choices/", "/admin/markets/assettype/choices/?term="),
     Place("admin/markets/indextype/choices/", "/admin/markets/indextype/choices/?term="),

@@ -20,16 +20,16 @@ WRITTEN_BY_THE_ENGINE = {
     for app, models in {
         "markets": (
             *("calendarsession", "storagenode", "nodeupdate", "noderun", "updatestatistic", "job", "jobmessage"),
-            "assetsnapshot",
             *("importrun", "importrow", "importchunk"),
         ),
         "portfolios": ("signalweight", "portfolioweight", "portfoliovalue"),
     }.items()
     for model in models
     for verb in ("add", "change", "delete")
-} - {"markets.change_job"}
+} - {"markets.change_job", "markets.add_nodeupdate"}
 WITHHELD = {
     *WRITTEN_BY_THE_ENGINE,
+    *("markets.change_assetsnapshot", "markets.delete_assetsnapshot"),  # snapshots are added, never changed
     "markets.force_delete_public_asset",  # a superuser's, who confirms
     "markets.change_accesstoken",  # a token is made and revoked, never changed
 }
@@ -71,11 +71,12 @@ def test_what_each_may_beyond_seeing() -> None:
     own_tokens = {"markets.add_accesstoken", "markets.delete_accesstoken"}
     assert beyond[VIEWER] == own_tokens
     assert beyond[OPERATOR] - own_tokens == {
-        *("markets.run_nodeupdate", "markets.change_job", "markets.refresh_calendar"),
+        *("markets.run_nodeupdate", "markets.change_job", "markets.refresh_calendar", "markets.add_nodeupdate"),
         *edits(
             "django_celery_beat",
             *("periodictask", "crontabschedule", "intervalschedule", "clockedschedule", "solarschedule"),
         ),
+        *edits("markets", "freshnesspolicy", "nodeschedule"),
     }
     assert {name for name in beyond[ANALYST] - own_tokens if not name.startswith(OURS)} == set()
     assert not beyond[ANALYST] & (beyond[OPERATOR] - own_tokens)
@@ -150,3 +151,18 @@ def test_what_is_new_is_granted_beside_what_was_decided() -> None:
     grant(apps, EDITOR, OPERATOR, ["markets.force_delete_public_asset", "markets.add_asset"])
     assert "markets.force_delete_public_asset" in held_by(OPERATOR)
     assert "markets.add_asset" not in held_by(OPERATOR)  # it was there, and decided
+
+
+@pytest.mark.django_db
+def test_operators_of_a_database_that_is_older_may_register_nodes_and_nobody_else() -> None:
+    """Such a database has the permission already, which Django made and nobody granted."""
+    for role in ROLES:
+        Group.objects.get(name=role).permissions.remove(Permission.objects.get(codename="add_nodeupdate"))
+    importlib.import_module("markets.migrations.0015_register_nodes").grants(apps, EDITOR)
+    assert [role for role in ROLES if "markets.add_nodeupdate" in held_by(role)] == [OPERATOR]
+
+    Group.objects.get(name=OPERATOR).permissions.remove(
+        *Permission.objects.filter(codename__in=("add_nodeupdate", "run_nodeupdate"))
+    )
+    importlib.import_module("markets.migrations.0015_register_nodes").grants(apps, EDITOR)
+    assert "markets.add_nodeupdate" not in held_by(OPERATOR)  # an administrator took the running from them

@@ -54,6 +54,8 @@ TABLES = (
     *("markets_issuer", "markets_index", "markets_indextype", "markets_currencyspot", "markets_bond"),
     *("markets_indexvalue", "markets_future", "markets_calendardate", "markets_calendarevent"),
     *("markets_importrun", "markets_importrow", "markets_importchunk"),
+    "markets_assetsnapshot",
+    *("markets_freshnesspolicy", "markets_nodeschedule", "django_celery_beat_periodictask"),
 )
 
 
@@ -144,6 +146,8 @@ def make_world() -> World:
         factories.asset(unique_identifier=name)
     node = nodes.Bars(f"bars-{factories.number()}")
     node.run()
+    factories.freshness_policy(node.get_node_update())
+    node.set_schedule("30 22 * * 1-5", zone="America/New_York")
     asset = factories.asset()
     factories.details(asset)
     calendar = factories.calendar(dt.date(2026, 1, 2), dt.date(2026, 1, 5))
@@ -261,6 +265,22 @@ FUTURE = {
     "settles_at": "2026-12-18T22:00:00Z",
 }
 VIEW_NODE = ("markets.view_nodeupdate",)
+
+
+def _of_node(path: str, model: str, body: dict[str, Any], removed: dict[str, int] | None = None) -> list[Route]:
+    """What is set and removed of a DataNode."""
+    path, table = f"data-node/{{node}}/{path}", f"markets_{model}"
+
+    def needs(verb: str) -> tuple[str, ...]:
+        return *VIEW_NODE, f"markets.{verb}_{model}"
+
+    return [
+        Route("get", path, needs("view")),
+        Route("put", path, needs("change"), 200, body, by="operator", effect={table: 0}),
+        Route("delete", path, needs("delete"), 204, by="operator", effect={table: -1, **(removed or {})}),
+    ]
+
+
 VIEW_PORTFOLIO = ("portfolios.view_portfolio",)
 ROUTES = [
     *_crud("asset/", "spare", "markets.asset", {"unique_identifier": "NEW"}, {"asset_type": "bond"}),
@@ -334,6 +354,16 @@ ROUTES = [
         effect={"markets_calendarsession": 2, "markets_calendardate": 2, "markets_calendar": 0},
     ),
     Route("get", "data-node/", VIEW_NODE),
+    Route("get", "data-node-class/", VIEW_NODE),
+    Route(
+        "post",
+        "data-node/",
+        ("markets.view_nodeupdate", "markets.add_nodeupdate"),
+        201,
+        {"node_class": "tests.rest.nodes.Bars", "arguments": {"identifier": "new-bars"}},
+        by="operator",
+        effect={"markets_nodeupdate": 1, "markets_storagenode": 1},
+    ),
     Route("get", "data-node/{node}/", VIEW_NODE),
     Route("get", "data-node/{identifier}/data/", VIEW_NODE),
     Route("get", "data-node/{identifier}/statistics/", VIEW_NODE),
@@ -347,6 +377,9 @@ ROUTES = [
         by="operator",
         effect={"markets_job": 1},
     ),
+    Route("get", "data-node/graph/", VIEW_NODE),
+    *_of_node("freshness-policy/", "freshnesspolicy", {"rule": "every", "every": 3, "every_unit": "hours"}),
+    *_of_node("schedule/", "nodeschedule", {"cron": "5 5 * * *"}, {"django_celery_beat_periodictask": -1}),
     Route("get", "job/", ("markets.view_job",)),
     Route("get", "job/{job}/", ("markets.view_job",)),
     *_crud(
@@ -524,8 +557,22 @@ ROUTES += [
         effect=ASKS,
     ),
 ]
+VIEW_SNAPSHOT = "markets.view_assetsnapshot"
+ROUTES += [
+    Route("get", "asset-snapshot/", (VIEW_SNAPSHOT,)),
+    Route("get", "asset-snapshot/data/", (VIEW_SNAPSHOT,)),
+    Route(
+        "post",
+        "asset-snapshot/",
+        ("markets.add_assetsnapshot",),
+        201,
+        {"snapshots": [{"time_index": "2026-05-25T12:00:00Z", "asset_identifier": "AAA", "ticker": "T"}]},
+        effect={"markets_assetsnapshot": 1, "markets_updatestatistic": 1, "markets_noderun": 1},
+    ),
+    Route("get", "asset/{asset}/latest-snapshot/", ("markets.view_asset", VIEW_SNAPSHOT)),
+]
 READS = [route for route in ROUTES if not route.writes]
-LISTS = [route for route in READS if "{" not in route.path]
+LISTS = [route for route in READS if "{" not in route.path and not route.path.endswith("/data/")]
 WRITES = [route for route in ROUTES if route.writes]
 BODIES = [route for route in WRITES if route.body is not None]
 VIEWS = sorted({name for route in READS for name in route.needs})

@@ -123,6 +123,48 @@ def test_selection(world: World, viewer: APIClient) -> None:
     assert unknown["data"] == []
 
 
+def rows_of(client: APIClient, path: str, query: str) -> list[list[Any]]:
+    response = client.get(f"{ROOT}data-node/{path}/data/?{query}")
+    assert response.status_code == 200, body_of(response)
+    return list(json.loads(body_of(response))["data"])
+
+
+def test_open_bounds_and_a_point_in_time(world: World, viewer: APIClient) -> None:
+    path = world.fill("{identifier}")
+    between = "start=2026-01-03T21:00:00Z&end=2026-01-04T21:00:00Z&columns=volume&asset_identifier=AAA"
+    third, fourth = ["2026-01-03T21:00:00Z", "AAA", 3], ["2026-01-04T21:00:00Z", "AAA", 6]
+    assert rows_of(viewer, path, between) == [third, fourth]
+    assert rows_of(viewer, path, f"{between}&great_or_equal=false") == [fourth]
+    assert rows_of(viewer, path, f"{between}&less_or_equal=false") == [third]
+    assert rows_of(viewer, path, f"{between}&less_or_equal=false&great_or_equal=false") == []
+    # the last row of each at or before a time
+    assert rows_of(viewer, path, "as_of=2026-01-04T20:59:59Z&columns=volume") == [
+        ["2026-01-03T21:00:00Z", "AAA", 3],
+        ["2026-01-03T21:00:00Z", "CCC", 4],
+        ["2026-01-03T21:00:00Z", 'Ünïcode, "quoted"', 5],
+    ]
+    assert rows_of(viewer, path, "as_of=2026-01-04&columns=volume&asset_identifier=AAA") == [fourth]
+    assert rows_of(viewer, path, "as_of=2100-01-01&columns=volume&limit=1") == [["2026-01-05T21:00:00Z", "AAA", 9]]
+    assert rows_of(viewer, path, "as_of=2026-01-01") == []
+    for query in (
+        *("as_of=x", "as_of=2026-01-04T20:59:59", "as_of=", "as_of=2026-01-04&start=2026-01-03T21:00:00Z"),
+        *("great_or_equal=yes", "less_or_equal=", "portfolio_identifier=x", "as_of=2026-01-04&columns=nonsense"),
+    ):
+        assert is_error(viewer.get(f"{ROOT}data-node/{path}/data/?{query}"), 400), query
+
+
+def test_each_dimension_of_a_table_is_a_filter(world: World, viewer: APIClient) -> None:
+    name = world.valued_index.unique_identifier
+    every = rows_of(viewer, "IndexValues", "columns=value")
+    assert {row[1:3] == ["1d", name] for row in every} == {True}
+    assert rows_of(viewer, "IndexValues", f"columns=value&index_identifier={name}&cadence=1d,15m") == every
+    assert rows_of(viewer, "IndexValues", "columns=value&cadence=15m") == []
+    last = rows_of(viewer, "IndexValues", f"columns=value&as_of=2100-01-01&index_identifier={name}")
+    assert last == every[-1:]
+    for query in ("cadence=", "cadence=%00", "index_identifier=a,,b"):
+        assert is_error(viewer.get(f"{ROOT}data-node/IndexValues/data/?{query}"), 400), query
+
+
 def test_by_hash_and_by_uid_it_is_the_same(world: World, viewer: APIClient) -> None:
     by_name = get(viewer, world)
     assert get(viewer, world, path="data-node/{hash}/data/") == by_name

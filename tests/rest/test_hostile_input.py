@@ -153,7 +153,13 @@ BAD_FRAMES = [
 
 
 @pytest.mark.parametrize(
-    "path", ["data-node/{identifier}/data/", "portfolio/{portfolio}/values/", "portfolio/{portfolio}/weights/"]
+    "path",
+    [
+        "asset-snapshot/data/",
+        "data-node/{identifier}/data/",
+        "portfolio/{portfolio}/values/",
+        "portfolio/{portfolio}/weights/",
+    ],
 )
 def test_bad_frame_requests_are_400(path: str, world: World, admin: APIClient) -> None:
     for query in BAD_FRAMES:

@@ -145,3 +145,12 @@ def test_a_wrong_cadence_is_400(index: Index, admin: APIClient, cadence: Any) ->
 )
 def test_a_wrong_question_is_400(index: Index, admin: APIClient, query: dict[str, str]) -> None:
     assert is_error(admin.get(url(index), query), 400)
+
+
+def test_a_time_finer_than_a_microsecond_is_refused_instead_of_cut(index: Index, admin: APIClient) -> None:
+    row = {"time_index": "2026-05-26T21:00:00.123456789Z", "value": 1}
+    answer = write(admin, index, [row])
+    assert is_error(answer, 400)
+    assert "finer than a microsecond" in answer.json()["errors"][0]["detail"]
+    assert not IndexValue.objects.exists()
+    assert write(admin, index, [{**row, "time_index": "2026-05-26T21:00:00.123456000Z"}]).status_code == 201

@@ -8,8 +8,11 @@ import pytest
 from django.contrib.auth.models import Permission
 from rest_framework.test import APIClient
 
+from markets.models import AssetSnapshot
 from tests import factories
 from tests.rest.base import ROOT
+
+NOON = dt.datetime(2026, 5, 25, 12, tzinfo=dt.UTC)
 
 
 def _assets(count: int) -> None:
@@ -60,6 +63,12 @@ def _terms(count: int) -> None:
         factories.future()
 
 
+def _snapshots(count: int) -> None:
+    AssetSnapshot.objects.bulk_create(
+        AssetSnapshot(asset_identifier=factories.asset().unique_identifier, time_index=NOON) for _ in range(count)
+    )
+
+
 # Two of the queries are the session and the user; the count and the page are the rest. A DataNode adds its latest runs;
 # a search or a substring the transaction with its time limit (three), a search of assets also what it finds.
 CASES: list[tuple[str, Callable[[int], None], int]] = [
@@ -67,6 +76,8 @@ CASES: list[tuple[str, Callable[[int], None], int]] = [
     ("asset/?search=tick&ordering=-created_at", _assets, 8),
     ("asset/?unique_identifier__contains=a", _assets, 7),
     ("asset/?cursor=", _assets, 4),
+    ("asset-snapshot/", _snapshots, 4),
+    ("asset-snapshot/?as_of=2026-05-25", _snapshots, 4),
     ("asset-type/", lambda count: [factories.asset_type() for _ in range(count)] and None, 4),
     ("asset-category/", _categories, 4),
     ("calendar/", lambda count: [factories.calendar(dt.date(2026, 1, 2)) for _ in range(count)] and None, 4),

@@ -465,7 +465,13 @@ def test_data_node_detail_and_statistics(world: World, viewer: APIClient) -> Non
     body = viewer.get(ROOT + world.fill("data-node/{identifier}/")).json()
     assert body["uid"] == str(world.node.uid)
     assert body["class_name"] == "Bars"
-    assert body["columns"][0] == {"column_name": "close", "dtype": "float64", "label": "Close", "description": ""}
+    assert body["columns"][0] == {
+        "column_name": "close",
+        "dtype": "float64",
+        "label": "Close",
+        "unit": "",
+        "description": "",
+    }
     assert body["key_columns"] == ["asset_identifier", "time_index"]
     assert body["last_run"]["rows_written"] == 12
     assert body["last_time_index"] == "2026-01-05T21:00:00Z"

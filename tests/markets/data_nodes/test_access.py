@@ -59,6 +59,86 @@ def test_a_published_table_is_read_without_its_code():
     assert same.update_hash == table.update_hash == f"API_dn_{node.storage_hash}"
 
 
+def test_a_table_that_publishes_nothing_is_read_by_its_uid_and_by_its_name():
+    # given
+    node = Given().returns(bars([(0, "A", 1.0)]))
+    node.run()
+    storage = node.get_storage()
+    # when
+    by_uid = APIDataNode.build_from_table_uid(str(storage.uid))
+    by_name = APIDataNode.build_from_table("public", f"dn_{node.storage_hash}")
+    # then
+    for table in (by_uid, by_name, build_node(encode_node(by_name))):
+        assert table.get_df_between_dates()["close"].tolist() == [1.0]
+        assert table.update_hash == f"API_dn_{node.storage_hash}"
+    with pytest.raises(InvalidInput, match="cannot be run here"):
+        by_name.run()
+
+
+def test_a_table_that_there_is_not():
+    published()
+    for schema, name in (("public", "dn_nothing"), ("public", "markets_asset"), ("public", "a\x00b")):
+        with pytest.raises(NotFound, match="No DataNode has a table"):
+            APIDataNode.build_from_table(schema, name)
+    with pytest.raises(NotFound, match="reads the schema 'public', not 'other'"):
+        APIDataNode.build_from_table("other", "dn_nothing")
+    with pytest.raises(NotFound, match="No table has the uid"):
+        APIDataNode.build_from_table_uid("0190d7e2-3f4a-7cde-8a11-0123456789ab")
+    with pytest.raises(InvalidInput, match="is no uid"):
+        APIDataNode.build_from_table_uid("x")
+    for arguments in ({}, {"identifier": "a", "table_name": "b"}):
+        with pytest.raises(InvalidInput, match="one of the two"):
+            APIDataNode(**arguments)
+
+
+def test_statistics_of_what_is_read_are_those_of_its_last_run():
+    # given a node that asks how far its sources have come, one of which it reads by identifier
+    node = published()
+    table = APIDataNode.build_from_identifier("daily_bars")
+    asked = []
+
+    class Asks(Given):
+        def update(self):
+            asked.append([source.update_statistics.index_progress.get("A") for source in self.reads])
+            return bars([(len(asked), "A", 1.0)])
+
+    head = Asks("asks", [node, table])
+    # when
+    head.run()
+    node.returns(bars([(5, "A", 9.0)]))
+    head.run()
+    # then
+    assert asked == [[START + DAY] * 2, [START + 5 * DAY] * 2]
+
+
+def test_windows_begin_where_they_say_whatever_the_operand():
+    node = published()
+    window = {"A": {"start_date": START, "start_date_operand": ">"}}
+    assert node.get_ranged_data_per_asset(window)["close"].tolist() == [2.0]
+    assert node.get_ranged_data_per_asset_great_or_equal(window)["close"].tolist() == [1.0, 2.0]
+    assert window["A"]["start_date_operand"] == ">"
+
+
+def test_identifiers_name_assets_wherever_the_asset_stands():
+    # given a table by asset, then tenor
+    class ByTenor(Given):
+        index_names = ("time_index", "asset_identifier", "tenor")
+
+    index = ("time_index", "asset_identifier", "tenor")
+    node = ByTenor().returns(bars([(0, "A", "1m", 1.0), (1, "A", "1y", 2.0), (0, "B", "1m", 3.0)], index=index))
+    node.run()
+    # then
+    assert node.get_df_between_dates(unique_identifier_list=["A"])["close"].tolist() == [1.0, 2.0]
+    assert node.get_df_between_dates(unique_identifier_list=["1m"]).empty
+    assert node.get_ranged_data_per_asset({"A": {"start_date": START + DAY}, "B": {}})["close"].tolist() == [3.0, 2.0]
+    assert node.get_ranged_data_per_asset({("A", "1m"): {}})["close"].tolist() == [1.0]
+    assert node.get_last_observation(["A"])["close"].tolist() == [1.0, 2.0]
+    assert node.get_update_statistics().get_asset_update_range_map_great_or_equal() == {
+        "A": {"start_date_operand": ">=", "start_date": START},
+        "B": {"start_date_operand": ">=", "start_date": START},
+    }
+
+
 def test_an_unknown_identifier_tells_near_ones():
     # given
     published()

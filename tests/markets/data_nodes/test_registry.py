@@ -15,8 +15,9 @@ from pydantic import BaseModel, Field
 
 from markets.data_nodes import registry
 from markets.data_nodes.configuration import build_node, encode_node
+from markets.data_nodes.metadata import ColumnMetaData
 from markets.data_nodes.node import DataNode
-from markets.data_nodes.registration import ensure_update
+from markets.data_nodes.registration import ensure_storage, ensure_update, record_metadata
 from markets.exceptions import InvalidInput, UnknownNodeClass
 from markets.models import Asset, NodeUpdate
 from markets.services import node_runs
@@ -248,3 +249,19 @@ def test_modules_of_the_setting_are_registered(settings):
         assert registry.node_class("nodes_of_a_test.Node") is module.Node
     finally:
         del sys.modules[module.__name__]
+
+
+@pytest.mark.django_db
+def test_the_unit_of_a_column_is_kept_where_there_is_one():
+    node = Anything("priced")
+    storage = ensure_storage(node)
+    columns = [
+        ColumnMetaData(column_name="close", dtype="float64", label="Close", unit="USD"),
+        ColumnMetaData(column_name="volume", dtype="float64", label="Volume"),
+    ]
+    record_metadata(node, storage, {"close": "float64", "volume": "float64"}, columns)
+    storage.refresh_from_db()
+    assert storage.columns == [
+        {"column_name": "close", "dtype": "float64", "label": "Close", "description": "", "unit": "USD"},
+        {"column_name": "volume", "dtype": "float64", "label": "Volume", "description": ""},
+    ]

@@ -26,7 +26,9 @@ from tests.markets.data_nodes.nodes import (
     stored,
 )
 
-INTERRUPTED = "The process that ran this update died. Nothing of the run was written; run it again."
+INTERRUPTED = (
+    "The process that ran this update died or lost its database. Nothing of the run was written; run it again."
+)
 
 
 @pytest.fixture

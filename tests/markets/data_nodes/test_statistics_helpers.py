@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+import pandas as pd
 import pytest
 
 from markets.data_nodes.statistics import UpdateStatistics
@@ -94,3 +95,97 @@ def test_pruning_by_level_keeps_what_is_named_and_adds_what_is_missing_below_the
 def test_a_level_that_there_is_not():
     with pytest.raises(InvalidInput, match="the table has 2 dimensions"):
         by_book().filter_assets_by_level(2, ["A"])
+
+
+# --- what a caller may give ------------------------------------------------------------------------------------------
+def test_statistics_from_text_and_dicts_of_dicts():
+    # when
+    given = UpdateStatistics(
+        index_progress={"core": {"A": "2026-01-04T21:00:00Z", "B": pd.Timestamp("2026-01-06T22:00:00+01:00")}},
+        index_min=None,
+        max_time_index_value="2026-01-06T21:00:00Z",
+        dimensions=("book", "asset_identifier"),
+    )
+    # then
+    assert given.index_progress == {("core", "A"): DAY[3], ("core", "B"): DAY[5]}
+    assert given.asset_time_statistics == {"core": {"A": DAY[3], "B": DAY[5]}}
+    assert (given.index_min, given.max_time_index_value) == ({}, DAY[5])
+    assert (given.limit_update_time, given.is_backfill) == (None, False)
+    assert by_asset().asset_time_statistics == {"A": DAY[3], "B": DAY[5]}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"index_progress": {"A": dt.datetime(2026, 1, 1)}},  # noqa: DTZ001
+        {"index_progress": {"A": None}},
+        {"index_min": {"A": "yesterday"}},
+        {"limit_update_time": dt.datetime(2026, 1, 1)},  # noqa: DTZ001
+        {"max_time_index_value": 5},
+    ],
+)
+def test_a_time_that_is_none_or_has_no_zone(fields):
+    with pytest.raises(InvalidInput, match=next(iter(fields))):
+        UpdateStatistics(**fields)
+
+
+def test_an_identity_that_is_missing_is_a_key_error():
+    with pytest.raises(KeyError):
+        by_asset()["nobody"]
+    assert "nobody" not in by_asset()
+    assert list(by_asset()) == ["A", "B"]
+
+
+def test_no_assets_is_no_restriction():
+    scoped = by_asset().update_assets(None, DAY[0])
+    assert (scoped.asset_list, scoped.index_progress) == (None, {"A": DAY[3], "B": DAY[5]})
+    assert scoped.get_max_time_in_update_statistics() == DAY[5]
+    assert by_asset().update_assets(unique_identifier_list=["A"], init_fallback_date=DAY[0]).asset_list == ["A"]
+    empty = by_asset().update_assets([], DAY[0])
+    assert (empty.index_progress, empty.get_max_time_in_update_statistics()) == ({}, DAY[0])
+    assert empty.get_update_range_map_great_or_equal() == {}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"asset_list": ["A"], "unique_identifier_list": ["A"], "init_fallback_date": DAY[0]}, "not both"),
+        ({"asset_list": ["A"]}, "Say where an asset"),
+        ({"asset_list": "A", "init_fallback_date": DAY[0]}, "asset_list is a str"),
+        ({"asset_list": 5, "init_fallback_date": DAY[0]}, "asset_list is a int"),
+        ({"asset_list": ["A", 3], "init_fallback_date": DAY[0]}, r"asset_list\[1\] is a int"),
+        ({"asset_list": ["A", " "], "init_fallback_date": DAY[0]}, r"asset_list\[1\] is blank"),
+        ({"asset_list": ["A", "A"], "init_fallback_date": DAY[0]}, "names A more than once"),
+    ],
+)
+def test_a_scope_that_is_none(arguments, message):
+    with pytest.raises(InvalidInput, match=message) as refused:
+        by_asset().update_assets(**arguments)
+    assert isinstance(refused.value, TypeError) == (" is a " in message)
+
+
+# --- by column -------------------------------------------------------------------------------------------------------
+def test_column_statistics_are_narrowed_by_the_scope_and_not_wiped():
+    # given
+    statistics = by_asset()
+    statistics.columns = ("close", "volume")
+    # then
+    own = {"A": {"min": DAY[0], "max": DAY[3]}, "B": {"min": DAY[1], "max": DAY[5]}}
+    assert statistics.multi_index_column_stats == {"close": own, "volume": own}
+    scoped = statistics.update_assets(["B", "new"], DAY[0])
+    assert scoped.multi_index_column_stats == {"close": {"B": own["B"]}, "volume": {"B": own["B"]}}
+    windows = scoped.get_update_range_map_great_or_equal_columnar(column_filter=["close"])
+    assert windows == {
+        "close": {
+            "B": {"start_date_operand": ">=", "start_date": DAY[5]},
+            "new": {"start_date_operand": ">=", "start_date": DAY[0]},
+        }
+    }
+    assert set(scoped.get_update_range_map_great_or_equal_columnar(dt.timedelta(days=1))) == {"close", "volume"}
+    with pytest.raises(InvalidInput, match="There is no column 'open'"):
+        scoped.get_update_range_map_great_or_equal_columnar(column_filter=["open"])
+
+
+def test_there_is_no_window_of_an_asset_alone_where_another_dimension_comes_first():
+    with pytest.raises(InvalidInput, match="kept by book, asset_identifier"):
+        by_book().get_asset_update_range_map_great_or_equal()

@@ -246,6 +246,14 @@ def test_integers_widen_to_the_floats_of_the_table():
     node.run()
     node.returns(bars([(1, "A", 2)])).run()
     assert stored(node) == [(START, "A", 1.5), (START + DAY, "A", 2.0)]
+    assert "warning close: whole numbers where" in NodeRun.objects.latest("id").log
+    # and floats never narrow to the integers of a table
+    whole = Given("whole").returns(bars([(0, "A", 1)]))
+    whole.run()
+    for value in (2.0, 2.5):
+        with pytest.raises(FrameError, match="Column 'close' is float64"):
+            whole.returns(bars([(1, "A", value)])).run()
+    assert stored(whole) == [(START, "A", 1)]
 
 
 def test_a_declared_dtype_is_the_contract_from_the_first_frame_on():
@@ -491,6 +499,19 @@ def test_an_experiment_is_published_in_its_namespace():
     assert real.storage_hash != experiment.storage_hash
 
 
+@pytest.mark.parametrize("text", ["a\x00b", "\ud800"])
+def test_metadata_that_cannot_be_stored_is_refused_where_it_is_made(text):
+    # regression: a NUL character in a label or description was an error of the database
+    for make in (
+        lambda: ColumnMetaData(column_name="close", dtype="float64", label=text),
+        lambda: ColumnMetaData(column_name="close", dtype="float64", description=text),
+        lambda: TableMetaData(identifier="bars", description=text),
+        lambda: TableMetaData(identifier="bars", data_frequency_id=text),
+    ):
+        with pytest.raises(ValueError, match=r"cannot be stored|valid string"):
+            make()
+
+
 def test_metadata_of_a_column_that_is_not_there():
     node = Given().returns(bars([(0, "A", 1.0)]))
     node.declared = [ColumnMetaData(column_name="open", dtype="float64")]
@@ -513,4 +534,4 @@ def test_a_run_takes_one_copy_and_one_statement_for_its_statistics(count):
     statements = [str(query["sql"]) for query in captured.captured_queries]
     assert sum("COPY" in sql for sql in statements) == 1
     assert sum('INSERT INTO "markets_updatestatistic"' in sql for sql in statements) == 1
-    assert len(statements) == 22, "\n".join(statements)
+    assert len(statements) == 23, "\n".join(statements)

@@ -173,6 +173,50 @@ def test_scopes_of_fields():
         assert [hashed({"c": other}, purpose=purpose) == own for other in (label, universe)] == expected
 
 
+class Marked(BaseModel):
+    days: int = 5
+    path: str = Field(default="", json_schema_extra={"update_only": True})
+    assets: str = Field(default="", json_schema_extra={"ignore_from_storage_hash": True})
+    label: str = Field(default="", json_schema_extra={"runtime_only": True})
+    secret: str = Field(default="", json_schema_extra={"hash_excluded": True})
+    plain: str = Field(default="", json_schema_extra={"update_only": False, "example": "x"})
+
+
+def test_the_markers_of_older_configurations():
+    own = hashed({"c": Marked()}, purpose="storage"), hashed({"c": Marked()}, purpose="update")
+    for field, expected in (
+        *(("days", (False, False)), ("path", (True, False)), ("assets", (True, False))),
+        *(("label", (True, True)), ("secret", (True, True)), ("plain", (False, False))),
+    ):
+        other = Marked(**{field: 9 if field == "days" else "x"})
+        same = tuple(hashed({"c": other}, purpose=p) == h for p, h in zip(("storage", "update"), own, strict=True))
+        assert same == expected, field
+
+
+def test_two_scopes_of_one_field_are_refused():
+    class Wrong(BaseModel):
+        x: int = Field(default=1, json_schema_extra={"update_only": True, "scope": "none"})
+
+    with pytest.raises(InvalidInput, match=r"^Wrong.x is marked with several scopes. Keep one.$"):
+        field_scope(Wrong, "x")
+
+
+class Nest(BaseModel):
+    windows: list[Window] = []
+    best: Window | None = None
+
+
+def test_scopes_hold_within_nested_models_and_lists_of_them():
+    own = Nest(windows=[Window(days=1), Window(days=2)], best=Window(days=3))
+    label = Nest(windows=[Window(days=1, label="x"), Window(days=2)], best=Window(days=3, label="y"))
+    universe = Nest(windows=[Window(days=1), Window(days=2, universe="x")], best=Window(days=3))
+    days = Nest(windows=[Window(days=1), Window(days=9)], best=Window(days=3))
+    turned = Nest(windows=[Window(days=2), Window(days=1)], best=Window(days=3))
+    for purpose, expected in (("storage", [True, True, False, False]), ("update", [True, False, False, False])):
+        others = [hashed({"c": other}, purpose=purpose) for other in (label, universe, days, turned)]
+        assert [other == hashed({"c": own}, purpose=purpose) for other in others] == expected
+
+
 def test_an_unknown_scope_is_named():
     class Wrong(BaseModel):
         x: int = Field(default=1, json_schema_extra={"scope": "runtime"})

@@ -276,3 +276,17 @@ def test_many_values_are_read_through_the_key(sofr: Index) -> None:
     plan = IndexValue.objects.filter(index="SOFR", cadence="1h").order_by("-time_index")[:500].explain()
     assert "Index Scan Backward using markets_indexvalue_pkey" in plan
     assert "Sort" not in plan
+
+
+@pytest.mark.parametrize("column", ["time_index", "source_as_of"])
+def test_nanoseconds_are_refused_instead_of_cut(column: str) -> None:
+    # regression: .123456789 was stored as .123456
+    factories.index(unique_identifier="FINE")
+    coarse = pd.DatetimeIndex(["2026-05-26T21:00:00.123456Z"]).as_unit("ns")
+    times = {"time_index": coarse, "source_as_of": coarse}
+    fine = times | {column: coarse + pd.Timedelta(1, "ns")}
+    with pytest.raises(FrameError, match=rf"{column} in row 0 is 2026-05-26T21:00:00.123456001\+00:00, finer than"):
+        write_index_values(pd.DataFrame({**fine, "index_identifier": "FINE", "value": 1.0}), cadence="1d")
+    assert not IndexValue.objects.exists()
+    whole = pd.DataFrame({**times, "index_identifier": "FINE", "value": 1.0})
+    assert write_index_values(whole, cadence="1d").inserted == 1

@@ -28,7 +28,7 @@ def grants(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('markets', '0013_pending_resolutions'),
+        ('markets', '0015_register_nodes'),
     ]
 
     operations = [
