@@ -6,6 +6,7 @@ Bars, of which there are millions, are read by `algoseek_bars`.
 import csv
 import datetime as dt
 import difflib
+import functools
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -176,6 +177,7 @@ def distinct_tokens(cell: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in tokens(cell) if part))
 
 
+@functools.lru_cache(maxsize=50_000)
 def parse_date(text: str) -> dt.date:
     """A date written yyyymmdd. Raises ValueError with the reason."""
     if len(text) != 8 or not (text.isascii() and text.isdigit()):

@@ -12,6 +12,7 @@ from markets.rest.imports import ImportViewSet
 from markets.rest.indices import IndexTypeViewSet, IndexViewSet
 from markets.rest.issuers import IssuerViewSet
 from markets.rest.jobs import JobViewSet
+from markets.rest.resolutions import ResolutionViewSet
 
 router = RegistryRouter()
 router.register("asset", AssetViewSet, basename="asset")
@@ -21,6 +22,7 @@ router.register("calendar", CalendarViewSet, basename="calendar")
 router.register("data-node", DataNodeViewSet, basename="data-node")
 router.register("job", JobViewSet, basename="job")
 router.register("import", ImportViewSet, basename="import")
+router.register("openfigi/resolution", ResolutionViewSet, basename="openfigi-resolution")
 router.register("issuer", IssuerViewSet, basename="issuer")
 router.register("index", IndexViewSet, basename="index")
 router.register("index-type", IndexTypeViewSet, basename="index-type")

@@ -21,7 +21,7 @@ WRITTEN_BY_THE_ENGINE = {
         "markets": (
             *("calendarsession", "storagenode", "nodeupdate", "noderun", "updatestatistic", "job", "jobmessage"),
             "assetsnapshot",
-            *("importrun", "importrow", "importchunk"),
+            *("importrun", "importrow", "importchunk", "pendingresolution"),
         ),
         "portfolios": ("signalweight", "portfolioweight", "portfoliovalue"),
     }.items()
