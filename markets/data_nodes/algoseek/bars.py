@@ -107,10 +107,11 @@ class AlgoSeekBars(DataNode):
             self._collect(path, places, found)
             if found.rows >= self.configuration.rows_per_run:
                 self.logger.warning(
-                    "%s rows are enough for one run (rows_per_run); %s of %s files are left to the next one",
+                    "%s rows are enough for one run (rows_per_run); what SecId %s and %s more files still have waits for "
+                    "the next one",
                     f"{found.rows:,}",
-                    f"{len(files) - number:,}",
-                    f"{len(files):,}",
+                    secid_of(path),
+                    f"{len(files) - number - 1:,}",
                 )
                 break
         self._tell_stray(found)

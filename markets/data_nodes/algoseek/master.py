@@ -93,6 +93,10 @@ class AlgoSeekSecurityMaster(DataNode):
         return self.configuration.csv_path
 
     @property
+    def is_demo(self) -> bool:
+        return self.configuration.is_demo
+
+    @property
     def stamp(self) -> dt.datetime:
         """The instant that all rows have."""
         return self.OFFSET_START + dt.timedelta(minutes=1)

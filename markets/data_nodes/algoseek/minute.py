@@ -94,6 +94,10 @@ class AlgoSeekMinuteBars(AlgoSeekBars):
         return self.configuration.minute_dir
 
     @property
+    def is_demo(self) -> bool:
+        return self.configuration.is_demo
+
+    @property
     def layout(self) -> BarLayout:
         return MINUTE[self.configuration.price_adjustment]
 
