@@ -86,7 +86,9 @@ def bar_files(directory: str | Path, *, suffixes: tuple[str, ...], field: str) -
     try:
         found = [path for path in directory.iterdir() if path.name.endswith(suffixes) and _is_secid(secid_of(path))]
     except FileNotFoundError:
-        raise InvalidInput(f"{directory} does not exist. Check the path on the machine that runs MSM.", field=field) from None
+        raise InvalidInput(
+            f"{directory} does not exist. Check the path on the machine that runs MSM.", field=field
+        ) from None
     except NotADirectoryError:
         raise InvalidInput(f"{directory} is a file. Name the directory with one file a SecId.", field=field) from None
     except (OSError, ValueError) as error:
@@ -134,9 +136,7 @@ def _blocks(path: Path, layout: BarLayout, after: dt.date | None) -> Iterator[Ba
         header = next(csv.reader([_first_line(stream)]), [])
         if not header:
             raise InvalidInput(f"{path} is empty. It needs the columns {', '.join(layout.sources)}.", field="path")
-        names = checked_header(
-            header, path, required=layout.sources, known=layout.sources, what=layout.what
-        ).names
+        names = checked_header(header, path, required=layout.sources, known=layout.sources, what=layout.what).names
         if after is not None and path.suffix.lower() == ".csv":
             _seek_day(stream, names, layout, after)
         kinds = {column.source: _ARROW[column.kind] for column in layout.columns}
@@ -147,9 +147,7 @@ def _blocks(path: Path, layout: BarLayout, after: dt.date | None) -> Iterator[Ba
                 yield rows
 
 
-def _tables(
-    stream: BinaryIO, names: tuple[str, ...], kinds: dict[str, pa.DataType], path: Path
-) -> Iterator[pa.Table]:
+def _tables(stream: BinaryIO, names: tuple[str, ...], kinds: dict[str, pa.DataType], path: Path) -> Iterator[pa.Table]:
     """The rest of the stream as tables. Raises _WrongError for what is no table of these kinds."""
     start = stream.tell()
     if not stream.read(1):
@@ -287,7 +285,7 @@ def _first_line(stream: BinaryIO) -> str:
 
 
 def _seek_day(stream: BinaryIO, names: tuple[str, ...], layout: BarLayout, after: dt.date) -> None:
-    """Go to the beginning of a line whose day is not later than `after`, looked for in ever longer pieces of the end."""
+    """Go to the beginning of a line whose day is not later than `after`, sought in ever longer pieces of the end."""
     body, header, length = stream.tell(), ",".join(names), TAIL_BLOCK
     end = stream.seek(0, io.SEEK_END)
     while end - length > body:

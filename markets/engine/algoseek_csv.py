@@ -211,7 +211,9 @@ def new_york_to_utc(dates: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     local = dates.astype("M8[ns]") + nanoseconds.astype("m8[ns]")
     local[~known] = np.datetime64("NaT")
     there = pd.DatetimeIndex(local).tz_localize(NEW_YORK, ambiguous="NaT", nonexistent="NaT")
-    return there.tz_convert("UTC").tz_localize(None).to_numpy(dtype="M8[ns]").copy()  # pandas keeps its own from writers
+    return (
+        there.tz_convert("UTC").tz_localize(None).to_numpy(dtype="M8[ns]").copy()
+    )  # pandas keeps its own from writers
 
 
 def named_lines(lines: Iterable[int], shown: int = 5) -> str:

@@ -117,7 +117,7 @@ class SecurityMaster:
                 named = " and ".join(f"SecId {row.secid} (line {row.line})" for row in rows)
                 faults.add(
                     rows[-1].line,
-                    f"{figi} belongs to {named}. Name the figi-to-SecId lookup whose dates tell which: figi_lookup_path",
+                    f"{figi} belongs to {named}. Name the lookup whose dates tell which: figi_lookup_path",
                 )
         faults.raise_any()
         return chosen

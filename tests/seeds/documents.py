@@ -255,7 +255,7 @@ def _get_or_register_assets_from_figis(figis: List[str], batch_size: int = 500) 
             raise e
 
     return existing_assets + newly_registered
-'''
+'''  # noqa: RUF001
 
 QUERY = """\
  existing_assets = msc.Asset.query(unique_identifier__in=figis, per_page=batch_size)
@@ -301,7 +301,7 @@ DAILY_ASSETS = """\
         )
 
         return asset_list
-"""
+"""  # noqa: E501
 
 READ = """\
 def get_df_between_dates(
@@ -323,7 +323,7 @@ last_observation = self.get_ranged_data_per_asset(range_descriptor=range_descrip
 
 FIGI_MAP = """\
 self.sec_id_to_figi_map = ( self.security_master_df .reset_index() .groupby("secid", sort=False)["unique_identifier"] .apply(lambda s: list(dict.fromkeys(s.dropna()))) .to_dict() )
-"""
+"""  # noqa: E501
 
 GET_OR_CREATE = """\
 asset_category = msc.AssetCategory.get_or_create(

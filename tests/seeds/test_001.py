@@ -50,7 +50,7 @@ MODULE = (
     + textwrap.indent(DAILY_CONSTRUCTOR, "    ")
     + "\n"
     + DAILY_ASSETS
-    + '''
+    + """
     def _iter_minute_gz_files(self):
         return sorted(Path(self.daily_dir).glob("*.csv"))
 
@@ -69,7 +69,7 @@ MODULE = (
 
     def get_table_metadata(self):
         return TableMetaData(identifier="tutorial_daily")
-'''
+"""
 )
 LAUNCH = """
 import inspect, sys

@@ -225,7 +225,8 @@ def killed(rows):
 
 figi_registration._write_snapshots = killed
 found = Asset.register_assets_from_figis(figis, batch_size=3, facts={name: FigiFacts(name="N") for name in figis})
-print([item.outcome for item in found].count("registered"), Asset.register_asset_from_figi(figi=figis[0]).unique_identifier)
+first = Asset.register_asset_from_figi(figi=figis[0])
+print([item.outcome for item in found].count("registered"), first.unique_identifier)
 """
 
 
