@@ -1,5 +1,6 @@
 """The tutorial on AlgoSeek's files: each block is run as it stands, in order, and prints what the page says."""
 
+import itertools
 import re
 import shlex
 from pathlib import Path
@@ -27,7 +28,7 @@ def blocks() -> list[tuple[str, str, str]]:
     found = BLOCK.findall(PAGE.read_text())
     return [
         (language, code, output)
-        for (language, code), (after, output) in zip(found, found[1:], strict=False)
+        for (language, code), (after, output) in itertools.pairwise(found)
         if language != "text" and after == "text"
     ]
 

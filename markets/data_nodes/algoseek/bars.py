@@ -139,7 +139,10 @@ class AlgoSeekBars(DataNode):
     def _collect(self, path: Path, places: Mapping[str, int], found: _Collected) -> None:
         """Add the file's new rows, for each asset of its SecId, until there are enough for one run."""
         listings = self._listings[secid_of(path)]
-        last = {item.identifier: self.update_statistics[item.identifier] for item in listings}
+        last = {
+            item.identifier: self.update_statistics.get_last_update(item.identifier) or self.OFFSET_START
+            for item in listings
+        }
         since = min(last.values()).astimezone(ZONE).date()
         if self._is_read(path, since):
             return
