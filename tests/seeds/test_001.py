@@ -122,27 +122,18 @@ def test_the_lines_that_the_document_looks_at_one_by_one(scripts: Scripts, files
         + "print(len(last_observation), last_observation['close'].notna().all())\n"
         + FIGI_MAP
         + "print(self.sec_id_to_figi_map['1140088'])\n"
+        + READ
+        + "    pass\n"
+        + "names = lambda call: [(item.name, item.default) for item in inspect.signature(call).parameters.values()]\n"
+        + "print(names(get_df_between_dates) == names(DataNode.get_df_between_dates))\n"
     )
     printed = scripts.output(LAUNCH.format(**files) + ask).splitlines()[1:]
     assert printed == [
         "['BBG000B9XRY4', 'BBG00DYNJGH9'] BBG000BLNNH6",
         "6 True",
         "['BBG000C0D2G9', 'BBG007SRSSN7']",
+        "True",
     ]
-
-
-def test_the_signature_of_the_read_is_that_of_the_document(scripts: Scripts, files: dict[str, str]) -> None:
-    compare = (
-        "import datetime\n"
-        + READ
-        + "    pass\n"
-        + "from msm.data_nodes import DataNode\n"
-        + "names = lambda call: [(item.name, item.default) for item in inspect.signature(call).parameters.values()]\n"
-        + "print(names(get_df_between_dates) == names(DataNode.get_df_between_dates))\n"
-    )
-    start = "import inspect\nimport pandas as pd\nimport msm.client as msc\nmsc.start_engine()\n"
-    given = start + "from markets.data_nodes.reads import RangeMap as UniqueIdentifierRangeMap\n"
-    assert scripts.output(given + compare) == "True\n"
 
 
 def test_a_figi_with_a_wrong_check_digit_stops_the_registration(scripts: Scripts, files: dict[str, str]) -> None:

@@ -210,7 +210,8 @@ def test_real_figis_in_batches_of_five_hundred(tmp_path: Path) -> None:
     with CaptureQueriesContext(connection) as queries:
         AlgoSeekSecurityMaster(path).run()
     # then
-    inserts = [query["sql"] for query in queries if query["sql"].startswith('INSERT INTO "markets_asset" ')]
+    statements = [str(query["sql"]) for query in queries]
+    inserts = [text for text in statements if text.startswith('INSERT INTO "markets_asset" ')]
     assert len(inserts) == -(-len(chosen) // 500)
     assert Asset.objects.count() == PendingResolution.objects.count() == len(chosen)
     assert len(queries) < len(inserts) * 25 + 60, "the queries grow by the batch"

@@ -89,7 +89,9 @@ def test_a_second_call_writes_nothing() -> None:
     with CaptureQueriesContext(connection) as queries:
         again = register_assets_from_figis([APPLE, IBM], facts=FACTS)
     assert outcomes(again) == [(APPLE, "existing"), (IBM, "existing")]
-    assert not [query["sql"] for query in queries if query["sql"].startswith(("INSERT", "UPDATE", "DELETE", "COPY"))]
+    assert not [
+        query["sql"] for query in queries if str(query["sql"]).startswith(("INSERT", "UPDATE", "DELETE", "COPY"))
+    ]
     assert (Asset.objects.count(), PendingResolution.objects.count(), AssetSnapshot.objects.count()) == (2, 2, 1)
 
 
