@@ -21,6 +21,10 @@ class MarketsConfig(AppConfig):
         register_module("markets.data_nodes.prices")
         register_module("markets.data_nodes.snapshots")
         register_module("markets.data_nodes.interpolated_prices")
+        register_module("markets.data_nodes.algoseek.master")
+        register_module("markets.data_nodes.algoseek.daily")
+        register_module("markets.data_nodes.algoseek.minute")
+        _hand_registration_to_nodes()
         connection_created.connect(_tell_who_writes, dispatch_uid="markets.audit")
 
 
@@ -29,3 +33,10 @@ def _tell_who_writes(connection: Any, **_: Any) -> None:
 
     if tell_database not in connection.execute_wrappers:
         connection.execute_wrappers.append(tell_database)
+
+
+def _hand_registration_to_nodes() -> None:
+    from markets.data_nodes.algoseek.registrar import use_registrar
+    from markets.services.figi_registration import register_assets_from_figis
+
+    use_registrar(register_assets_from_figis)

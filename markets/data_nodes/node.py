@@ -46,12 +46,16 @@ class DataNode(StoredData):
     `write_mode`, on the class or the instance, says what becomes of rows that are not later than the last row of their
     identity: `append` leaves them alone, `overwrite` inserts them or writes them over what is stored, `insert_only`
     inserts them and refuses the whole frame when one of its keys is stored already.
+
+    `columns_of_consequence` names the columns that readers compute with, where others only describe: when none of these
+    differs in a row that is written over, nobody who has read it becomes stale. None: any difference counts.
     """
 
     index_names: ClassVar[tuple[str, ...]] = ("time_index", "asset_identifier")
     key_columns: ClassVar[tuple[str, ...] | None] = None
     model: ClassVar[type[models.Model] | None] = None
     write_mode: WriteMode = "append"
+    columns_of_consequence: ClassVar[Sequence[str] | None] = None
     OFFSET_START: ClassVar[dt.datetime] = EARLIEST_UPDATE
     _ARGS_IGNORE_IN_STORAGE_HASH: ClassVar[Sequence[str]] = ()
     _ARGS_IGNORE_IN_HASHES: ClassVar[Sequence[str]] = ()

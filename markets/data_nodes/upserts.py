@@ -1,7 +1,7 @@
 """Rows that may be stored already: staged in a temporary table, compared by key, written over where they differ."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -64,6 +64,31 @@ def existing_keys(contract: TableContract, *, most: int) -> tuple[list[tuple[str
         rows = cursor.fetchall()
     keys = [tuple(_as_text(value) for value in row[:-1]) for row in rows]
     return keys, rows[0][-1] if rows else 0
+
+
+def identities_differing(contract: TableContract, columns: Sequence[str]) -> set[Identity]:
+    """The identities of staged rows that are not stored, or differ there in one of these columns."""
+    differs = sql.SQL("({}) IS DISTINCT FROM ({})").format(_list(list(columns), "t"), _list(list(columns), "s"))
+    first_key = contract.key_columns[0]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.SQL(
+                "SELECT DISTINCT {identities} true FROM {stage} AS s LEFT JOIN {table} AS t ON {matches} "
+                "WHERE t.{key} IS NULL OR {differs}"
+            ).format(
+                identities=sql.SQL("").join(
+                    sql.SQL("{}, ").format(sql.Identifier("s", name)) for name in contract.identity_columns
+                ),
+                stage=STAGE,
+                table=sql.Identifier(contract.table_name),
+                matches=sql.SQL(" AND ").join(
+                    sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in contract.key_columns
+                ),
+                key=sql.Identifier(first_key),
+                differs=differs,
+            )
+        )
+        return {tuple(row[:-1]) for row in cursor.fetchall()}
 
 
 def upsert_staged(contract: TableContract) -> list[UpsertedIdentity]:

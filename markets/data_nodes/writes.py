@@ -20,7 +20,7 @@ from markets.data_nodes.progress import (
 )
 from markets.data_nodes.statistics import ASSET_DIMENSION, Identity, from_microseconds
 from markets.data_nodes.storage import TableContract, add_primary_key, append_rows, create_table
-from markets.data_nodes.upserts import existing_keys, staged, upsert_staged
+from markets.data_nodes.upserts import existing_keys, identities_differing, staged, upsert_staged
 from markets.engine.frames import ValidFrame, integers_as_floats, validate_frame
 from markets.exceptions import DuplicateKeys, InvalidInput
 from markets.models import StorageNode
@@ -147,7 +147,9 @@ class Write:
     def _overwrite(self, fresh: ValidFrame, late: ValidFrame) -> None:
         assert self.valid is not None
         asset_ids = lock_assets(self.valid)
+        consequent = self.node.columns_of_consequence
         with staged(self._contract, late):
+            told = None if consequent is None else identities_differing(self._contract, consequent)
             upserted = upsert_staged(self._contract)
         if len(fresh):
             append_rows(self._contract, fresh)
@@ -156,7 +158,8 @@ class Write:
         rows: list[IdentityStatistics] = []
         for item in upserted:
             self.written += item.written
-            self._changed(item.identity, item.first_written)
+            if told is None or item.identity in told:
+                self._changed(item.identity, item.first_written)
             if item.inserted:
                 asset_id = asset_ids[item.identity[asset_level]] if asset_level is not None else None
                 assert item.first_inserted is not None

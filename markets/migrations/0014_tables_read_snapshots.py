@@ -32,7 +32,7 @@ def grants(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
 
     dependencies = [
-        ("markets", "0012_freshness"),
+        ("markets", "0013_pending_resolutions"),
         *DEPENDENCIES,
     ]
 

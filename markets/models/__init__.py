@@ -15,6 +15,7 @@ from markets.models.index_values import IndexValue
 from markets.models.indices import Index, IndexType
 from markets.models.issuers import Issuer
 from markets.models.jobs import Job, JobMessage, JobStatus
+from markets.models.resolutions import PendingResolution, ResolutionScheme, ResolutionStatus
 from markets.models.schedules import NodeSchedule
 from markets.models.snapshots import AssetSnapshot
 
@@ -54,7 +55,10 @@ __all__ = [
     "NodeUpdate",
     "OpenFigiDetails",
     "Operation",
+    "PendingResolution",
     "RegistryRow",
+    "ResolutionScheme",
+    "ResolutionStatus",
     "RunStatus",
     "SessionStamp",
     "StorageNode",

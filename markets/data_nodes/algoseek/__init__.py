@@ -1,0 +1,1 @@
+"""AlgoSeek's security master and bars as DataNodes."""
