@@ -299,6 +299,11 @@ UNFOLD = {
                         "link": reverse_lazy("admin:markets_importrun_changelist"),
                     },
                     {
+                        "title": "Waiting for OpenFIGI",
+                        "icon": "hourglass",
+                        "link": reverse_lazy("admin:markets_pendingresolution_changelist"),
+                    },
+                    {
                         "title": "Calendars",
                         "icon": "calendar_month",
                         "link": reverse_lazy("admin:markets_calendar_changelist"),

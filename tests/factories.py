@@ -35,6 +35,7 @@ from markets.models import (
     NodeRun,
     NodeUpdate,
     OpenFigiDetails,
+    PendingResolution,
     RunStatus,
     StorageNode,
     UpdateStatistic,
@@ -100,6 +101,12 @@ def asset(**fields: Any) -> Asset:
 
 def details(owner: Asset, **fields: Any) -> OpenFigiDetails:
     return OpenFigiDetails.objects.create(asset=owner, **{"figi": figi(), "ticker": "TICK", **fields})
+
+
+def pending_resolution(owner: Asset | None = None, **fields: Any) -> PendingResolution:
+    return PendingResolution.objects.create(
+        asset=owner or asset(), **{"scheme": "figi", "value": figi(), "requested_at": timezone.now(), **fields}
+    )
 
 
 def category(*members: Asset, **fields: Any) -> AssetCategory:

@@ -5,6 +5,7 @@ What is read is checked as arrays. Where that finds a fault the file is read onc
 
 import csv
 import datetime as dt
+import functools
 import io
 import math
 import zlib
@@ -26,6 +27,7 @@ BLOCK = 4 * 2**20  # bytes of text read at a time
 TAIL_BLOCK = 2**16  # bytes read from the end of a file at a time: about three hundred days
 MOST_BYTES = 2**34  # unpacked: a security traded each minute of thirty years takes a tenth of it
 SECONDS_A_DAY = 86_400
+FIRST_DAY = dt.date(1970, 1, 1).toordinal()
 _ARROW: dict[Kind, pa.DataType] = {
     "secid": pa.string(),
     "date": pa.string(),
@@ -68,7 +70,11 @@ class BarRows:
 def secid_of(path: Path) -> str:
     """`33449` of `33449.csv` and `33449.csv.gz`; what is no number stays as it is."""
     stem = path.name.partition(".")[0]
-    return str(int(stem)) if stem.isascii() and stem.isdecimal() and len(stem) <= 18 else stem
+    return str(int(stem)) if _is_secid(stem) else stem
+
+
+def _is_secid(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 18
 
 
 def bar_files(directory: str | Path, *, suffixes: tuple[str, ...], field: str) -> list[Path]:
@@ -78,13 +84,19 @@ def bar_files(directory: str | Path, *, suffixes: tuple[str, ...], field: str) -
     """
     directory = Path(directory)
     try:
-        found = [path for path in directory.iterdir() if path.name.endswith(suffixes) and secid_of(path).isdecimal()]
+        found = [path for path in directory.iterdir() if path.name.endswith(suffixes) and _is_secid(secid_of(path))]
     except FileNotFoundError:
-        raise InvalidInput(f"{directory} does not exist. Check the path on the machine that runs MSM.", field=field) from None
+        raise InvalidInput(
+            f"{directory} does not exist. Check the path on the machine that runs MSM.", field=field
+        ) from None
     except NotADirectoryError:
         raise InvalidInput(f"{directory} is a file. Name the directory with one file a SecId.", field=field) from None
     except (OSError, ValueError) as error:
         raise InvalidInput(f"{clipped(str(directory))} cannot be read: {error}.", field=field) from error
+    if not found:
+        raise InvalidInput(
+            f"{directory} holds no file <SecId>{' or <SecId>'.join(suffixes)}. Check the directory.", field=field
+        )
     by_secid: dict[str, Path] = {}
     for path in sorted(found):
         other = by_secid.setdefault(secid_of(path), path)
@@ -124,9 +136,7 @@ def _blocks(path: Path, layout: BarLayout, after: dt.date | None) -> Iterator[Ba
         header = next(csv.reader([_first_line(stream)]), [])
         if not header:
             raise InvalidInput(f"{path} is empty. It needs the columns {', '.join(layout.sources)}.", field="path")
-        names = checked_header(
-            header, path, required=layout.sources, known=layout.sources, what=layout.what
-        ).names
+        names = checked_header(header, path, required=layout.sources, known=layout.sources, what=layout.what).names
         if after is not None and path.suffix.lower() == ".csv":
             _seek_day(stream, names, layout, after)
         kinds = {column.source: _ARROW[column.kind] for column in layout.columns}
@@ -137,9 +147,7 @@ def _blocks(path: Path, layout: BarLayout, after: dt.date | None) -> Iterator[Ba
                 yield rows
 
 
-def _tables(
-    stream: BinaryIO, names: tuple[str, ...], kinds: dict[str, pa.DataType], path: Path
-) -> Iterator[pa.Table]:
+def _tables(stream: BinaryIO, names: tuple[str, ...], kinds: dict[str, pa.DataType], path: Path) -> Iterator[pa.Table]:
     """The rest of the stream as tables. Raises _WrongError for what is no table of these kinds."""
     start = stream.tell()
     if not stream.read(1):
@@ -233,10 +241,11 @@ def _dates(values: pa.ChunkedArray) -> np.ndarray:
     if coded.null_count:
         raise _WrongError("a date is blank")
     try:
-        days = [parse_date(text.strip()) for text in coded.dictionary.to_pylist()]
+        ordinals = [parse_date(text.strip()).toordinal() for text in coded.dictionary.to_pylist()]
     except ValueError as error:
         raise _WrongError(str(error)) from error
-    return np.array(days, dtype="M8[D]")[coded.indices.to_numpy()]
+    days = (np.array(ordinals, dtype=np.int64) - FIRST_DAY).astype("M8[D]")
+    return days[coded.indices.to_numpy()]
 
 
 def _seconds(values: pa.ChunkedArray) -> np.ndarray:
@@ -253,6 +262,7 @@ def _seconds(values: pa.ChunkedArray) -> np.ndarray:
     return found
 
 
+@functools.lru_cache(maxsize=SECONDS_A_DAY)
 def parse_time(text: str) -> float:
     """Seconds since midnight of HH:MM or HH:MM:SS, with a fraction perhaps. Raises ValueError with the reason."""
     parts = text.split(":")
@@ -275,7 +285,7 @@ def _first_line(stream: BinaryIO) -> str:
 
 
 def _seek_day(stream: BinaryIO, names: tuple[str, ...], layout: BarLayout, after: dt.date) -> None:
-    """Go to the beginning of a line whose day is not later than `after`, looked for in ever longer pieces of the end."""
+    """Go to the beginning of a line whose day is not later than `after`, sought in ever longer pieces of the end."""
     body, header, length = stream.tell(), ",".join(names), TAIL_BLOCK
     end = stream.seek(0, io.SEEK_END)
     while end - length > body:

@@ -6,6 +6,7 @@ Bars, of which there are millions, are read by `algoseek_bars`.
 import csv
 import datetime as dt
 import difflib
+import functools
 import gzip
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -176,6 +177,7 @@ def distinct_tokens(cell: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(part for part in tokens(cell) if part))
 
 
+@functools.lru_cache(maxsize=50_000)
 def parse_date(text: str) -> dt.date:
     """A date written yyyymmdd. Raises ValueError with the reason."""
     if len(text) != 8 or not (text.isascii() and text.isdigit()):
@@ -209,7 +211,9 @@ def new_york_to_utc(dates: np.ndarray, seconds: np.ndarray) -> np.ndarray:
     local = dates.astype("M8[ns]") + nanoseconds.astype("m8[ns]")
     local[~known] = np.datetime64("NaT")
     there = pd.DatetimeIndex(local).tz_localize(NEW_YORK, ambiguous="NaT", nonexistent="NaT")
-    return there.tz_convert("UTC").tz_localize(None).to_numpy(dtype="M8[ns]")
+    return (
+        there.tz_convert("UTC").tz_localize(None).to_numpy(dtype="M8[ns]").copy()
+    )  # pandas keeps its own from writers
 
 
 def named_lines(lines: Iterable[int], shown: int = 5) -> str:

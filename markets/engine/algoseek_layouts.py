@@ -55,9 +55,16 @@ class BarLayout:
 
 
 def _prices(sources: tuple[str, str, str, str]) -> tuple[BarColumn, ...]:
-    says = ("First price, as traded.", "Highest price, as traded.", "Lowest price, as traded.", "Last price, as traded.")
+    says = (
+        "First price, as traded.",
+        "Highest price, as traded.",
+        "Lowest price, as traded.",
+        "Last price, as traded.",
+    )
     names = ("open", "high", "low", "close")
-    return tuple(BarColumn(source, name, "price", text) for source, name, text in zip(sources, names, says, strict=True))
+    return tuple(
+        BarColumn(source, name, "price", text) for source, name, text in zip(sources, names, says, strict=True)
+    )
 
 
 def _counts(*sources: str) -> tuple[BarColumn, ...]:
@@ -100,9 +107,7 @@ _TAIL = (
     BarColumn("MarketVWAP", "vwap", "price", "Volume-weighted average price of the market hours."),
     BarColumn("DailyVWAP", "dailyvwap", "price", "Volume-weighted average price of the whole day."),
 )
-RAW = BarLayout(
-    "file of primary daily bars", (*_HEAD, *_TAIL), "TradeDate", "OpenTime", "CloseTime", _PRIMARY_PRICES
-)
+RAW = BarLayout("file of primary daily bars", (*_HEAD, *_TAIL), "TradeDate", "OpenTime", "CloseTime", _PRIMARY_PRICES)
 ADJUSTED = BarLayout(
     "file of primary adjusted daily bars",
     (*_HEAD, *FACTORS, *_TAIL),

@@ -117,7 +117,7 @@ class SecurityMaster:
                 named = " and ".join(f"SecId {row.secid} (line {row.line})" for row in rows)
                 faults.add(
                     rows[-1].line,
-                    f"{figi} belongs to {named}. Name the figi-to-SecId lookup whose dates tell which: figi_lookup_path",
+                    f"{figi} belongs to {named}. Name the lookup whose dates tell which: figi_lookup_path",
                 )
         faults.raise_any()
         return chosen
@@ -208,6 +208,7 @@ class _Source:
     def _dated(self, line: int, name: str, texts: Mapping[str, str]) -> tuple[DatedValue, ...]:
         """The values of a dated list that are not blank; its faults are noted."""
         values, ranges = tokens(texts.get(name, "")), tokens(texts.get(RANGES[name], ""))
+        _without_outer_blanks(values, ranges)
         if len(values) != len(ranges):
             self.faults.add(
                 line, f"{name} has {_values(len(values))} ({_shown(texts.get(name, ''))}) and {RANGES[name]} has "
@@ -231,6 +232,15 @@ class _Source:
             elif name == "Tickers":
                 self.faults.add(line, f"Tickers has no value for the range {text}")
         return tuple(found)
+
+
+def _without_outer_blanks(*lists: list[str]) -> None:
+    """Where one list is longer for a semicolon at its beginning or end, its blank ends go."""
+    longer, shorter = max(lists, key=len), min(lists, key=len)
+    while len(longer) > len(shorter) and not longer[-1]:
+        longer.pop()
+    while len(longer) > len(shorter) and not longer[0]:
+        longer.pop(0)
 
 
 def _values(number: int) -> str:

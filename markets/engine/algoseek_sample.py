@@ -29,7 +29,7 @@ FIRST_RANGE = "19990104"
 
 @dataclass(frozen=True)
 class SampleSecurity:
-    """A row of a generated master. Lists are written `value@yyyymmdd:yyyymmdd`, or the value alone where it never changed."""
+    """A row of a generated master. A ticker is written `value@yyyymmdd:yyyymmdd`, or alone where it never changed."""
 
     secid: int
     tickers: tuple[str, ...]
@@ -154,7 +154,7 @@ def write_ticker_lookup(path: Path, securities: Iterable[SampleSecurity]) -> Pat
 
 
 def daily_frame(secid: int, ticker: str, days: Sequence[dt.date], *, seed: int, name: str = "") -> pd.DataFrame:
-    """Generated primary adjusted daily bars, a row a day, in the columns of the file; one split and four dividends a year."""
+    """Generated primary adjusted daily bars, a row a day, in the columns of the file; four dividends a year."""
     random = np.random.default_rng(seed)
     number = len(days)
     close = np.round(20 + 80 * random.random() * np.exp(np.cumsum(random.normal(0.0003, 0.015, number))), 2) + 1

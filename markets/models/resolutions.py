@@ -1,4 +1,4 @@
-"""Identifiers that wait for OpenFIGI: registered from what a file says, or from the FIGI alone, and not yet resolved."""
+"""Identifiers that wait for OpenFIGI: registered from a file, or from the FIGI alone, and not yet resolved."""
 
 from django.db import models
 from django.db.models import Q

@@ -13,6 +13,7 @@ from markets.rest.indices import IndexTypeViewSet, IndexViewSet
 from markets.rest.issuers import IssuerViewSet
 from markets.rest.jobs import JobViewSet
 from markets.rest.node_classes import NodeClassViewSet
+from markets.rest.resolutions import ResolutionViewSet
 from markets.rest.snapshots import SnapshotViewSet
 
 router = RegistryRouter()
@@ -25,6 +26,7 @@ router.register("data-node", DataNodeViewSet, basename="data-node")
 router.register("data-node-class", NodeClassViewSet, basename="data-node-class")
 router.register("job", JobViewSet, basename="job")
 router.register("import", ImportViewSet, basename="import")
+router.register("openfigi/resolution", ResolutionViewSet, basename="openfigi-resolution")
 router.register("issuer", IssuerViewSet, basename="issuer")
 router.register("index", IndexViewSet, basename="index")
 router.register("index-type", IndexTypeViewSet, basename="index-type")

@@ -16,6 +16,7 @@ from markets.data_nodes.snapshots import AssetSnapshot
 from markets.data_nodes.writes import Write
 from markets.engine.figi_facts import FigiFacts
 from markets.engine.identifiers import figi_fault
+from markets.engine.text import storable_text
 from markets.exceptions import Conflict, InvalidInput, clipped
 from markets.models import Asset, OpenFigiDetails, PendingResolution, ResolutionScheme
 from markets.services.asset_types import register_asset_types
@@ -70,7 +71,7 @@ def register_assets_from_figis(
     cleaned = {figi: _clean_facts(figi, (facts or {}).get(figi) or FigiFacts()) for figi in sound}
     for start in range(0, len(sound), batch_size):
         batch = sound[start : start + batch_size]
-        for outcome in _register_batch(batch, cleaned, clipped(source)[:LONGEST_SOURCE]):
+        for outcome in _register_batch(batch, cleaned, storable_text(source)[:LONGEST_SOURCE]):
             outcomes[outcome.figi] = outcome
     return [outcomes[figi] for figi in sorted(outcomes)]
 

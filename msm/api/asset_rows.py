@@ -2,17 +2,20 @@
 
 import datetime as dt
 import uuid
+from collections.abc import Iterable, Mapping
 from typing import Any, Self, TypedDict, Unpack
 
 import pandas as pd
 from django.db import transaction
 from django.db.models import F
 
+from markets.engine.figi_facts import FigiFacts
 from markets.exceptions import Conflict, NotFound
 from markets.models import Asset as AssetModel
 from markets.models import AssetType as AssetTypeModel
 from markets.models import OpenFigiDetails as OpenFigiDetailsModel
-from markets.services import asset_types, assets, snapshots
+from markets.services import asset_types, assets, figi_registration, snapshots
+from markets.services.figi_registration import FigiOutcome
 from markets.services.snapshots import AssetReferenceDetails
 from markets.services.stored import locked
 from markets.services.values import normalise_type_key
@@ -119,6 +122,31 @@ class Asset(Row):
         """Its snapshots between two aware instants, both included, the oldest first: see `AssetSnapshot`."""
         attached("Asset", "Asset")
         return snapshots.snapshots_of(self.unique_identifier, start_date=start_date, end_date=end_date)
+
+    @classmethod
+    def register_asset_from_figi(cls, figi: str) -> Self:
+        """The asset of this FIGI; when there is none it is registered, and waits for OpenFIGI.
+
+        An asset has the FIGI as its identifier or in its OpenFIGI details. Raises InvalidInput for what is no FIGI.
+        """
+        attached(cls.__name__, *cls.__required_tables__)
+        return cls._of(figi_registration.register_asset_from_figi(figi))
+
+    @classmethod
+    def register_assets_from_figis(
+        cls,
+        figis: Iterable[str | None],
+        *,
+        batch_size: int = figi_registration.BATCH_SIZE,
+        facts: Mapping[str, FigiFacts] | None = None,
+        source: str = "register_assets_from_figis",
+    ) -> list[FigiOutcome]:
+        """What became of each FIGI, each once, by FIGI: `outcome` existing, registered or refused, `asset`, `reason`.
+
+        `facts` tells what is known of a FIGI; a new asset has that and nothing else. Each batch is one transaction.
+        """
+        attached(cls.__name__, *cls.__required_tables__)
+        return figi_registration.register_assets_from_figis(figis, batch_size=batch_size, facts=facts, source=source)
 
     @classmethod
     def _filter_value(cls, field: str, value: Any) -> Any:

@@ -20,7 +20,7 @@ WRITTEN_BY_THE_ENGINE = {
     for app, models in {
         "markets": (
             *("calendarsession", "storagenode", "nodeupdate", "noderun", "updatestatistic", "job", "jobmessage"),
-            *("importrun", "importrow", "importchunk"),
+            *("importrun", "importrow", "importchunk", "pendingresolution"),
         ),
         "portfolios": ("signalweight", "portfolioweight", "portfoliovalue"),
     }.items()

@@ -28,6 +28,7 @@ from markets.models import (
     Issuer,
     Job,
     NodeUpdate,
+    PendingResolution,
 )
 from portfolios.models import (
     Account,
@@ -53,9 +54,9 @@ TABLES = (
     *("portfolios_virtualfund",),
     *("markets_issuer", "markets_index", "markets_indextype", "markets_currencyspot", "markets_bond"),
     *("markets_indexvalue", "markets_future", "markets_calendardate", "markets_calendarevent"),
-    *("markets_importrun", "markets_importrow", "markets_importchunk"),
     "markets_assetsnapshot",
     *("markets_freshnesspolicy", "markets_nodeschedule", "django_celery_beat_periodictask"),
+    *("markets_importrun", "markets_importrow", "markets_importchunk", "markets_pendingresolution"),
 )
 
 
@@ -126,6 +127,7 @@ class World:
     virtual_fund: VirtualFund
     waiting_import: ImportRun
     applied_import: ImportRun
+    resolution: PendingResolution
 
     def fill(self, text: str) -> str:
         names = {name: str(getattr(self, name).uid) for name in self.__dataclass_fields__}
@@ -186,6 +188,7 @@ def make_world() -> World:
         virtual_fund=factories.virtual_fund(account=account, account_target_allocation=allocation),
         waiting_import=steps.upload("unique_identifier,label\nIMPORTED,x\n,y\n"),
         applied_import=steps.apply(steps.upload("unique_identifier\nAPPLIED\n")),
+        resolution=factories.pending_resolution(),
     )
 
 
@@ -541,6 +544,8 @@ IMPORT = (VIEW_IMPORT, "markets.add_asset", "markets.change_asset")
 UPLOADS = {"markets_importrun": 1, "markets_importchunk": 1, "markets_job": 1}
 ASKS = {"markets_importrun": 0, "markets_job": 1}  # a worker does it
 ROUTES += [
+    Route("get", "openfigi/resolution/", ("markets.view_pendingresolution",)),
+    Route("get", "openfigi/resolution/{resolution}/", ("markets.view_pendingresolution",)),
     Route("get", "import/", (VIEW_IMPORT,)),
     Route("get", "import/{waiting_import}/", (VIEW_IMPORT,)),
     Route("get", "import/{waiting_import}/rows/", (VIEW_IMPORT,)),

@@ -1,20 +1,9 @@
 """The code blocks of the seed documents, as printed, and the lines of those that are not run yet, with the reason."""
 
 MARKET_WORKFLOWS = "000_b6773935843868ec.txt"
+ALGOSEEK = "001_43f085ebc2c80e79.txt"
 ASSET_CATEGORIES = "002_3277419547b1ee45.txt"
 FUTURES = "003_764b65996c5377b3.txt"
-
-# A line of each block that is left out, and why.
-EXCEPTED = {
-    MARKET_WORKFLOWS: {
-        "python examples/msm_portfolios/portfolio_equal_weights_prepare_schema.py": "a shell command of upstream",
-        "python examples/msm_portfolios/portfolio_equal_weights_run.py": "a shell command of upstream",
-    },
-    ASSET_CATEGORIES: {},
-    FUTURES: {
-        "from msm.services import register_index_future_from_figis": "it asks OpenFIGI, which is an issue of its own",
-    },
-}
 
 RUNTIME = """\
 import msm
@@ -230,6 +219,112 @@ CLIENT = """\
 import mainsequence.client as msc
 """
 
+MASTER_ASSETS = """\
+ def get_asset_list(self) -> List[msc.Asset]:
+        mapping = _load_security_master_mapping_figi_rows(self.csv_path)
+        figis = mapping["unique_identifier"].tolist()
+        self.mapping=mapping
+        return _get_or_register_assets_from_figis(figis)
+"""
+
+REGISTER = '''\
+def _get_or_register_assets_from_figis(figis: List[str], batch_size: int = 500) -> List[msc.Asset]:
+    """
+    1) Find existing via Asset.filter(unique_identifier__in=...)
+    2) Register missing via Asset.register_figi_as_asset_in_main_sequence_venue(figi)
+    Returns msc.Asset objects (existing + newly registered).
+    """
+    figis = sorted(set([f for f in figis if f]))
+
+
+    # Find existing in batches (avoid unknown per_page arg)
+
+    existing_assets = msc.Asset.query(unique_identifier__in=figis, per_page=batch_size)
+    existing_figis = {a.unique_identifier: a for a in existing_assets}
+
+    # Register missing
+    missing = [f for f in figis if f not in existing_figis]
+    newly_registered: List[msc.Asset] = []
+    for figi in missing:
+        try:
+            a = msc.Asset.register_asset_from_figi(figi=figi)
+            newly_registered.append(a)
+
+        except Exception as e:
+            # Asset may already exist or FIGI invalid – continue with others.
+            raise e
+
+    return existing_assets + newly_registered
+'''  # noqa: RUF001
+
+QUERY = """\
+ existing_assets = msc.Asset.query(unique_identifier__in=figis, per_page=batch_size)
+"""
+
+REGISTER_ONE = """\
+msc.Asset.register_asset_from_figi(figi=figi)
+"""
+
+DAILY_CONSTRUCTOR = """\
+def __init__(self, daily_dir: str, security_master_path, is_demo: bool, *args, **kwargs):
+        self.daily_dir = daily_dir
+        self.security_master_node = AlgoSeekSecMasDEM(csv_path=security_master_path,is_demo=is_demo)
+        self.is_demo = is_demo
+        super().__init__(*args, **kwargs)
+
+def dependencies(self) -> Dict[str, "DataNode"]:
+    # Ensure master runs first
+    return {"security_master_node": self.security_master_node}
+"""
+
+DAILY_ASSETS = """\
+    # ---- Asset universe (SecId -> FIGIs) ----
+    def get_asset_list(self) -> List[msc.Asset]:
+        master_list = self.security_master_node.get_df_between_dates()
+        all_sec_ids = []
+        for df_path in self._iter_minute_gz_files():
+            secid =self._secid_from_path(df_path)
+            all_sec_ids.append(secid)
+
+        # this will repeat all the figis with the same secid so we have duplicated data per figi, this is better as we can query per figi the full story taht corresponds to the sec id
+        available_assets = master_list[master_list.secid.isin(all_sec_ids)].index.get_level_values(
+            "unique_identifier").to_list()
+        self.security_master_df = master_list
+        asset_list = _get_or_register_assets_from_figis(figis=available_assets)
+
+        self.sec_id_to_figi_map = (
+            self.security_master_df
+            .reset_index()
+            .groupby("secid", sort=False)["unique_identifier"]
+            .apply(lambda s: list(dict.fromkeys(s.dropna())))
+            .to_dict()
+        )
+
+        return asset_list
+"""  # noqa: E501
+
+READ = """\
+def get_df_between_dates(
+        self,
+        start_date: datetime.datetime | None = None,
+        end_date: datetime.datetime | None = None,
+        unique_identifier_list: list | None = None,
+        great_or_equal: bool = True,
+        less_or_equal: bool = True,
+        unique_identifier_range_map: UniqueIdentifierRangeMap | None = None,
+        columns: list[str] | None = None,
+    ) -> pd.DataFrame:
+"""
+
+RANGE_MAP = """\
+range_descriptor = update_statistics.get_update_range_map_great_or_equal()
+last_observation = self.get_ranged_data_per_asset(range_descriptor=range_descriptor)
+"""
+
+FIGI_MAP = """\
+self.sec_id_to_figi_map = ( self.security_master_df .reset_index() .groupby("secid", sort=False)["unique_identifier"] .apply(lambda s: list(dict.fromkeys(s.dropna()))) .to_dict() )
+"""  # noqa: E501
+
 GET_OR_CREATE = """\
 asset_category = msc.AssetCategory.get_or_create(
 display_name="Mock Category Assets Tutorial",
@@ -311,6 +406,21 @@ import msm
 msm.start_engine(models=["AssetType", "Asset", "IndexType", "Index", "FutureAssetDetails"])
 """
 
+# A line of each block that is left out, and why.
+EXCEPTED = {
+    MARKET_WORKFLOWS: {
+        "python examples/msm_portfolios/portfolio_equal_weights_prepare_schema.py": "a shell command of upstream",
+        "python examples/msm_portfolios/portfolio_equal_weights_run.py": "a shell command of upstream",
+    },
+    ALGOSEEK: {
+        f"python {FIGI_MAP}".strip(): "the language's name stands before the code; FIGI_MAP is run without it",
+    },
+    ASSET_CATEGORIES: {},
+    FUTURES: {
+        "from msm.services import register_index_future_from_figis": "it asks OpenFIGI, which is an issue of its own",
+    },
+}
+
 BLOCKS = {
     MARKET_WORKFLOWS: (
         RUNTIME,
@@ -322,6 +432,18 @@ BLOCKS = {
         CATEGORIES,
         ACCOUNTS,
         POSITIONS,
+    ),
+    ALGOSEEK: (
+        CLIENT,
+        MASTER_ASSETS,
+        REGISTER,
+        QUERY,
+        REGISTER_ONE,
+        DAILY_CONSTRUCTOR,
+        DAILY_ASSETS,
+        READ,
+        RANGE_MAP,
+        FIGI_MAP,
     ),
     ASSET_CATEGORIES: (
         CLIENT,

@@ -47,8 +47,12 @@ class AlgoSeekBars(DataNode):
     """The base of the nodes of bars. A subclass gives the files, their layout, and the edges of a bar."""
 
     OFFSET_START: ClassVar[dt.datetime] = BEFORE_ALL_PRICES
-    _ARGS_IGNORE_IN_STORAGE_HASH = ("security_master_path", "figi_lookup_path", "calendar_identifier")
-    _ARGS_IGNORE_IN_HASHES = ("rows_per_run",)
+    _ARGS_IGNORE_IN_STORAGE_HASH: ClassVar[Sequence[str]] = (
+        "security_master_path",
+        "figi_lookup_path",
+        "calendar_identifier",
+    )
+    _ARGS_IGNORE_IN_HASHES: ClassVar[Sequence[str]] = ("rows_per_run",)
 
     configuration: Any
     security_master_node: AlgoSeekSecurityMaster
@@ -107,10 +111,11 @@ class AlgoSeekBars(DataNode):
             self._collect(path, places, found)
             if found.rows >= self.configuration.rows_per_run:
                 self.logger.warning(
-                    "%s rows are enough for one run (rows_per_run); %s of %s files are left to the next one",
+                    "%s rows are enough for one run (rows_per_run); what SecId %s and %s more files still have waits "
+                    "for the next one",
                     f"{found.rows:,}",
-                    f"{len(files) - number:,}",
-                    f"{len(files):,}",
+                    secid_of(path),
+                    f"{len(files) - number - 1:,}",
                 )
                 break
         self._tell_stray(found)
@@ -134,7 +139,10 @@ class AlgoSeekBars(DataNode):
     def _collect(self, path: Path, places: Mapping[str, int], found: _Collected) -> None:
         """Add the file's new rows, for each asset of its SecId, until there are enough for one run."""
         listings = self._listings[secid_of(path)]
-        last = {item.identifier: self.update_statistics[item.identifier] for item in listings}
+        last = {
+            item.identifier: self.update_statistics.get_last_update(item.identifier) or self.OFFSET_START
+            for item in listings
+        }
         since = min(last.values()).astimezone(ZONE).date()
         if self._is_read(path, since):
             return
@@ -194,7 +202,7 @@ class AlgoSeekBars(DataNode):
         """Assets that have bars of this node and get none any more: the master gives their SecId to others."""
         mapped = {item.identifier for items in self._listings.values() for item in items}
         stored = UpdateStatistic.objects.filter(storage__storage_hash=self.storage_hash)
-        orphans = sorted(identity[0] for identity in stored.values_list("identity", flat=True) if identity[0] not in mapped)
+        orphans = sorted({name for name, *_ in stored.values_list("identity", flat=True)} - mapped)
         if orphans:
             self.logger.warning(
                 "%s in the table and no longer in the security master. Their bars stay; to remove them: "
@@ -251,14 +259,14 @@ def _values(column: pa.ChunkedArray, kind: BarColumn) -> Any:
 
 
 def edge_times(dates: np.ndarray, seconds: np.ndarray, path: Path) -> Times:
-    """New York's wall clock as UTC, NaT where unknown. Raises InvalidInput for a time that the clock skips or repeats."""
+    """New York's wall clock as UTC, NaT where unknown. Raises InvalidInput for what the clock skips or repeats."""
     times = new_york_to_utc(dates, seconds)
     strange = np.isnat(times) & ~np.isnan(seconds)
     if strange.any():
         day = dates[int(strange.argmax())]
         raise InvalidInput(
-            f"{path}: on {day} a bar has a time in the hour that New York's clock skipped or repeated; which instant is "
-            "meant cannot be told. Ask the vendor.",
+            f"{path}: on {day} a bar has a time in the hour that New York's clock skipped or repeated; which instant "
+            "is meant cannot be told. Ask the vendor.",
             field="path",
         )
     return times

@@ -115,6 +115,10 @@ class AlgoSeekDailyBars(AlgoSeekBars):
         return self.configuration.daily_dir
 
     @property
+    def is_demo(self) -> bool:
+        return self.configuration.is_demo
+
+    @property
     def layout(self) -> BarLayout:
         return DAILY[self.configuration.price_adjustment]
 

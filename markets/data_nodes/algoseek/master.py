@@ -93,6 +93,10 @@ class AlgoSeekSecurityMaster(DataNode):
         return self.configuration.csv_path
 
     @property
+    def is_demo(self) -> bool:
+        return self.configuration.is_demo
+
+    @property
     def stamp(self) -> dt.datetime:
         """The instant that all rows have."""
         return self.OFFSET_START + dt.timedelta(minutes=1)
@@ -137,16 +141,14 @@ class AlgoSeekSecurityMaster(DataNode):
 
     def get_column_metadata(self) -> Sequence[ColumnMetaData]:
         return [
-            ColumnMetaData(
-                column_name=name, dtype="string", label=_label(name), description=DESCRIPTIONS.get(name, "")
-            )
+            ColumnMetaData(column_name=name, dtype="string", label=_label(name), description=DESCRIPTIONS.get(name, ""))
             for name in (*self._column_names(), LATEST_FIGI)
         ]
 
     def get_table_metadata(self) -> TableMetaData:
         return TableMetaData(
             identifier=IDENTIFIER + (DEMO if self.configuration.is_demo else ""),
-            description="AlgoSeek's security master, a row for each FIGI of a SecId; rebuilt from its file on each run.",
+            description="AlgoSeek's security master: a row for each FIGI, rebuilt from its file on each run.",
         )
 
     def _read(self) -> dict[str, MasterRow]:
@@ -198,7 +200,7 @@ def identifiers_of_figis(figis: Sequence[str]) -> dict[str, str]:
     """FIGI → identifier of its asset, of those that are registered: by identifier, or by their OpenFIGI details."""
     details = OpenFigiDetails.objects.filter(figi__in=figis).values_list("figi", "asset__unique_identifier")
     assets = Asset.objects.filter(unique_identifier__in=figis).values_list("unique_identifier", flat=True)
-    return dict(details) | {name: name for name in assets}  # type: ignore[arg-type]
+    return dict(details) | {name: name for name in assets}
 
 
 def configured(model: type[Any], configuration: Any, fields: Mapping[str, Any]) -> Any:

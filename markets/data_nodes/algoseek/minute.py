@@ -30,7 +30,8 @@ class AlgoSeekMinuteConfiguration(BaseModel):
     )
     is_demo: bool = Field(default=False, description="A table apart, published with the ending _DEMO.")
     price_adjustment: Literal["raw", "adjusted"] = Field(
-        default="raw", description="raw: as traded; adjusted: with AlgoSeek's adjusted columns beside. Each has its table."
+        default="raw",
+        description="raw: as traded; adjusted: with AlgoSeek's adjusted columns beside. Each has its table.",
     )
     figi_policy: FigiPolicy = Field(
         default="all", description="all: every FIGI of a SecId has its bars; latest: the last FIGI alone."
@@ -92,6 +93,10 @@ class AlgoSeekMinuteBars(AlgoSeekBars):
     @property
     def minute_dir(self) -> str:
         return self.configuration.minute_dir
+
+    @property
+    def is_demo(self) -> bool:
+        return self.configuration.is_demo
 
     @property
     def layout(self) -> BarLayout:

@@ -80,9 +80,7 @@ class SourceReport(QualityCheck):
         return self.what
 
     def judge(self, rows: QualityRows) -> QualityOutcome:
-        return QualityOutcome(
-            self.what, "", self.severity, not self.failed, self.checked, self.failed, self.message
-        )
+        return QualityOutcome(self.what, "", self.severity, not self.failed, self.checked, self.failed, self.message)
 
 
 def unknown_secids(secids: Sequence[str], listings: Mapping[str, object]) -> SourceReport | None:
@@ -98,4 +96,3 @@ def unknown_secids(secids: Sequence[str], listings: Mapping[str, object]) -> Sou
         message=f"{len(unknown):,} of {len(secids):,} files are of SecIds without an asset in the security master and "
         f"were passed over: {shown}",
     )
-
