@@ -23,6 +23,7 @@ class LockSpace(IntEnum):
     JOB = 0x4D53_0002
     BEAT = 0x4D53_0003
     NAMESPACE = 0x4D53_0004
+    BACKFILL = 0x4D53_0005
 
 
 def lock_class(space: LockSpace) -> int:

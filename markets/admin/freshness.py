@@ -4,9 +4,9 @@ import bisect
 import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markets.admin.formatting import age
+from markets.data_nodes.node_calendars import calendar_of
 from markets.models import CalendarSession, NodeUpdate
 
 FEW_SESSIONS = 5  # a week: older than that is not a late vendor but a node that nobody runs
@@ -64,18 +64,3 @@ def _freshness(
         text if text.startswith("in ") or text == "just now" else f"{text} old",
         "good" if days <= RECENT_DAYS else "wait" if days <= FEW_DAYS else "bad",
     )
-
-
-def calendar_of(configuration: Any) -> str | None:
-    """The first calendar that a stored configuration names, at any depth."""
-    pending = [configuration]
-    while pending:
-        item = pending.pop(0)
-        if isinstance(item, dict):
-            name = item.get("calendar_identifier")
-            if isinstance(name, str) and name:
-                return name
-            pending.extend(item.values())
-        elif isinstance(item, list):
-            pending.extend(item)
-    return None

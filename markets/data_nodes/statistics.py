@@ -22,7 +22,8 @@ class UpdateStatistics:
     `index_progress` maps each identity to the time of its last row, `index_min` to that of its first (aware UTC
     datetimes; the key is the identifier itself where the table has one dimension besides time, else a tuple).
     `max_time_index_value` is the last time of all rows that are this node's to write, whatever the assets in scope.
-    `asset_list` is the scope; `dimensions` names what the keys are made of.
+    `asset_list` is the scope; `dimensions` names what the keys are made of. In a backfill `is_backfill` is true, the
+    progress is that before the window, and rows later than `limit_update_time` are not wanted: they are left out.
     """
 
     index_progress: dict[Any, dt.datetime] = field(default_factory=dict)
@@ -32,6 +33,8 @@ class UpdateStatistics:
     asset_list: list[str] | None = None
     initial_fallback_date: dt.datetime | None = None
     dimensions: tuple[str, ...] = (ASSET_DIMENSION,)
+    limit_update_time: dt.datetime | None = None
+    is_backfill: bool = False
 
     @property
     def asset_time_statistics(self) -> dict[Any, dt.datetime]:
