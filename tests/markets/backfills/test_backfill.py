@@ -1,8 +1,10 @@
 """Backfilling a node in this process: what is written, what is not, and what follows for others."""
 
 import datetime as dt
+from itertools import pairwise
 
 import pytest
+from django.db import connections
 
 from markets import locks
 from markets.data_nodes import backfill_plans
@@ -112,7 +114,7 @@ def test_rows_at_the_end_that_no_run_brought_are_missing_too(source):
 def test_without_a_calendar_it_says_what_to_do():
     node = Closes(calendar_identifier="")
     ran(node)
-    with pytest.raises(InvalidInput, match="names no calendar.* --calendar XNYS"):
+    with pytest.raises(InvalidInput, match=r"names no calendar.* --calendar XNYS"):
         node.backfill(*EVERYTHING, failed_only=True)
     assert node.backfill(*EVERYTHING, failed_only=True, calendar="DAYS").parts == 0
 
@@ -216,7 +218,7 @@ def test_parts_are_windows_by_groups_of_assets(source):
     windows = sorted({(part.start, part.end) for part in plan.parts})
     assert windows[0][0].date() == DAYS[0]
     assert windows[-1][1].date() == DAYS[-1]
-    assert all(one[1] + dt.timedelta(microseconds=1) == two[0] for one, two in zip(windows, windows[1:], strict=False))
+    assert all(one[1] + dt.timedelta(microseconds=1) == two[0] for one, two in pairwise(windows))
 
 
 def test_a_failed_part_stops_no_other_and_is_told_and_is_done_when_asked_again(source):
@@ -314,7 +316,7 @@ def test_what_reads_a_failed_part_is_left_and_done_when_asked_again(source):
     ("start", "end", "assets", "said"),
     [
         (DAYS[5], DAYS[4], None, "start=2026-01-12T00:00:00.* is after end"),
-        (dt.datetime(2026, 1, 5), DAYS[4], None, "start=2026-01-05T00:00:00 has no time zone"),
+        (dt.datetime.fromisoformat("2026-01-05"), DAYS[4], None, "start=2026-01-05T00:00:00 has no time zone"),
         (float("nan"), DAYS[4], None, "start=nan is not a datetime"),
         (None, DAYS[4], None, "start is missing"),
         ("2026-01-32", DAYS[4], None, "start='2026-01-32' is no date"),
@@ -382,11 +384,33 @@ def test_a_dry_run_of_a_node_that_never_ran_says_so_and_registers_nothing():
     assert not NodeUpdate.objects.exists()
 
 
-@pytest.mark.django_db(transaction=True)
-def test_while_the_node_runs_it_is_refused_at_once(monkeypatch):
+@pytest.fixture
+def elsewhere():
+    """Another connection, as another process has one."""
+    other = connections.create_connection("default")
+    yield other.cursor()
+    other.close()
+
+
+def test_while_the_node_runs_it_is_refused_at_once(elsewhere):
     node = Closes()
     ran(node)
-    monkeypatch.setattr(locks, "is_held", lambda space, number: True)
+    lock = [locks.lock_class(locks.LockSpace.NODE_UPDATE), node.get_node_update().pk]
+    elsewhere.execute("SELECT pg_advisory_lock(%s, %s)", lock)
     with pytest.raises(AlreadyRunning, match="closes is being updated by another process"):
         node.backfill(*EVERYTHING)
     assert not Backfill.objects.exists()
+    elsewhere.execute("SELECT pg_advisory_unlock(%s, %s)", lock)
+    assert node.backfill(*EVERYTHING).done == 1
+
+
+def test_two_processes_do_not_do_the_same_backfill(source, elsewhere):
+    source.setattr(Closes, "breaks_on", {"A": "The vendor is closed."})
+    node = Closes()
+    with pytest.raises(BackfillFailed):
+        node.backfill(*EVERYTHING)
+    lock = [locks.lock_class(locks.LockSpace.BACKFILL), Backfill.objects.get().pk]
+    elsewhere.execute("SELECT pg_advisory_lock(%s, %s)", lock)
+    with pytest.raises(AlreadyRunning, match=r"Backfill .* is being done by another process"):
+        node.backfill(*EVERYTHING)
+    assert BackfillPart.objects.get().status == "failed"
