@@ -5,7 +5,13 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_init, worker_ready
 
-from markets.services import audit, imports, jobs, node_runs
+from markets.services import (
+    audit,
+    backfills,  # noqa: F401  (registers its kind of job)
+    imports,
+    jobs,
+    node_runs,
+)
 
 
 @shared_task(name="markets.execute_job")

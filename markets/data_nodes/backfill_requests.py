@@ -13,6 +13,7 @@ from markets.models import Asset
 
 MOST_ASSETS = 100_000  # names in one request: more than any market lists; all of a node's need no names
 EARLIEST, LATEST = dt.datetime(1678, 1, 1, tzinfo=dt.UTC), dt.datetime(2260, 12, 31, tzinfo=dt.UTC)  # of a time_index
+LONGEST_TIME = 40  # characters of an instant in ISO 8601, with room
 LAST_MICROSECOND = dt.time(23, 59, 59, 999_999, tzinfo=dt.UTC)
 
 
@@ -55,6 +56,8 @@ def clean_bound(value: object, name: str) -> dt.datetime:
     """An aware instant in UTC. A date, or its text, is its first instant as a start and its last one as an end."""
     if isinstance(value, str):
         value = value.strip()
+        if len(value) > LONGEST_TIME:
+            raise InvalidInput(f"{name}={clipped(repr(value))} is no time. Write 2026-01-31T21:00:00Z.", field=name)
         try:
             value = dt.date.fromisoformat(value) if len(value) == 10 else value
         except ValueError:

@@ -7,6 +7,7 @@ import numpy as np
 
 from markets.data_nodes.statistics import microseconds
 from markets.engine.gaps import NOTHING, bar_edges, step_of
+from markets.engine.text import storable_text
 from markets.exceptions import InvalidInput, NotFound, clipped
 from markets.models import Calendar, CalendarSession
 
@@ -38,7 +39,7 @@ def expected_instants(calendar: str, frequency: str, start: dt.datetime, end: dt
             "when such a row is due.",
             field="frequency",
         )
-    ends = _last_close(calendar)
+    ends = last_close(calendar)
     sessions = CalendarSession.objects.filter(
         calendar__unique_identifier=calendar, is_primary=True, closes_at__gte=start, opens_at__lte=end
     ).order_by("closes_at")
@@ -61,8 +62,9 @@ def expected_instants(calendar: str, frequency: str, start: dt.datetime, end: dt
     return Expected(calendar, frequency or "1d", instants[(instants >= low) & (instants <= high)], ends)
 
 
-def _last_close(calendar: str) -> dt.datetime:
-    found = Calendar.objects.filter(unique_identifier=calendar).values_list("pk", flat=True).first()
+def last_close(calendar: str) -> dt.datetime:
+    """The last close that a calendar knows. Raises NotFound for none of that name, InvalidInput without sessions."""
+    found = Calendar.objects.filter(unique_identifier=storable_text(calendar)).values_list("pk", flat=True).first()
     if found is None:
         known = ", ".join(map(clipped, Calendar.objects.values_list("unique_identifier", flat=True)[:20])) or "none"
         raise NotFound(f"There is no calendar {clipped(calendar)!r}. Calendars: {known}.")

@@ -36,6 +36,7 @@ class AssetGaps:
     """One asset of a report. `stored` counts the expected rows that are there, `off_session` those not expected."""
 
     asset: str
+    calendar: str
     first: dt.datetime | None
     last: dt.datetime | None
     expected: int
@@ -97,10 +98,11 @@ class GapReport:
             gaps = group.gaps
             spells = np.bincount(gaps.spell_assets, minlength=len(group.places))
             columns = (gaps.first, gaps.last, gaps.expected, gaps.stored, gaps.off_session, gaps.longest, spells)
+            calendar = group.expected.calendar
             for place, first, last, *numbers in zip(
                 group.places.tolist(), *(column.tolist() for column in columns), strict=True
             ):
-                found[place] = AssetGaps(self.assets[place], _instant(first), _instant(last), *numbers)
+                found[place] = AssetGaps(self.assets[place], calendar, _instant(first), _instant(last), *numbers)
         return [row for row in found if row is not None]
 
     def spells_of(self, asset: str) -> list[Spell]:

@@ -14,6 +14,7 @@ from rest_framework.reverse import reverse
 
 from markets.models import NodeRun, NodeUpdate, StorageNode, UpdateStatistic
 from markets.rest import parameters
+from markets.rest.backfills import GAP_PARAMETERS, RUN_PERMISSIONS, BackfillActions
 from markets.rest.base import COUNT_PRECISION, RegistryViewSet, body_etag
 from markets.rest.errors import NotFoundResponse
 from markets.rest.filters import Flag, Ordering, RegistryFilters, SearchFilter, TextIn
@@ -56,7 +57,7 @@ class NodeRunSerializer(serializers.ModelSerializer):
         model = NodeRun
         fields = [
             *("uid", "status", "started_at", "finished_at", "rows_returned", "rows_written", "last_time_index"),
-            *("timings", "error_type", "error_message", "quality"),
+            *("timings", "error_type", "error_message", "quality", "is_backfill", "window_start", "window_end"),
         ]
         read_only_fields = fields
 
@@ -145,7 +146,7 @@ class NodeFilters(RegistryFilters):
     )
 
 
-class DataNodeViewSet(RegistryViewSet):
+class DataNodeViewSet(BackfillActions, RegistryViewSet):
     """A DataNode is addressed by its published identifier, its update hash or its uid."""
 
     queryset = NodeUpdate.objects.select_related("storage").annotate(
@@ -160,9 +161,10 @@ class DataNodeViewSet(RegistryViewSet):
         "data": (*FRAME_NAMES, "asset_identifier"),
         "statistics": (*PAGING, "asset_identifier"),
         "runs": PAGING,
+        "gaps": GAP_PARAMETERS,
     }
     repeatable_parameters = REPEATABLE
-    action_permissions = {"run": ("markets.view_nodeupdate", "markets.run_nodeupdate")}
+    action_permissions = {"run": RUN_PERMISSIONS, "backfill": RUN_PERMISSIONS}
 
     def paginate_queryset(self, queryset: Any) -> Any:
         page = super().paginate_queryset(queryset)
@@ -172,6 +174,9 @@ class DataNodeViewSet(RegistryViewSet):
         found = node_runs.find_node_update(self._identifier())
         read = Prefetch("dependencies", NodeUpdate.objects.select_related("storage"))
         return _with_latest_runs([self.get_queryset().prefetch_related(read).get(pk=found.pk)])[0]
+
+    def find_update(self) -> NodeUpdate:
+        return node_runs.find_node_update(self._identifier())
 
     def get_storage(self) -> StorageNode:
         """The table that the path names: of an update by uid or hash, or by the published identifier."""

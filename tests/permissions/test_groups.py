@@ -20,7 +20,7 @@ WRITTEN_BY_THE_ENGINE = {
     for app, models in {
         "markets": (
             *("calendarsession", "storagenode", "nodeupdate", "noderun", "updatestatistic", "job", "jobmessage"),
-            "assetsnapshot",
+            *("assetsnapshot", "backfill", "backfillpart"),
             *("importrun", "importrow", "importchunk"),
         ),
         "portfolios": ("signalweight", "portfolioweight", "portfoliovalue"),
