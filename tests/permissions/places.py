@@ -66,6 +66,7 @@ def _action(action: str, row: str, data: dict[str, str], **effect: int) -> Place
 
 
 REVOKE = "admin/markets/accesstoken/revoke/<str:token_key>/"
+NODE = "admin/markets/nodeupdate/<int:pk>/"
 OTHERS_TOKEN = "admin/markets/accesstoken/<path:object_id>/"
 PLACES = [
     Place("", "/", ANYBODY, 302),
@@ -118,6 +119,18 @@ PLACES = [
         302,
         method="post",
         effect={"markets_job": 1},
+    ),
+    Place(f"{NODE}gaps/", "/admin/markets/nodeupdate/{node}/gaps/"),
+    Place(f"{NODE}gaps/export/", "/admin/markets/nodeupdate/{node}/gaps/export/?calendar={calendar.unique_identifier}"),
+    Place(f"{NODE}backfill/", "/admin/markets/nodeupdate/{node}/backfill/", "operator"),
+    Place(
+        f"{NODE}backfill/",
+        "/admin/markets/nodeupdate/{node}/backfill/",
+        "operator",
+        200,
+        method="post",
+        data={"start": "2026-01-02", "end": "2026-01-05"},
+        effect={},
     ),
     Place(
         "admin/markets/calendar/<int:pk>/refresh/",
