@@ -44,10 +44,10 @@ class BackfillForm(forms.Form):
         help_text="Only the sessions that are missing by the calendar, and what failed before. Stored rows stay.",
     )
     update_tree = forms.BooleanField(
-        label="What it reads first",
+        label="Backfill what it reads first",
         required=False,
         widget=UnfoldBooleanSwitchWidget(),
-        help_text="Backfill the DataNodes that this one reads over the same days, before it.",
+        help_text="The DataNodes that this one reads, over the same days, before it.",
     )
     calendar = forms.CharField(
         required=False,
@@ -193,7 +193,7 @@ def _earlier(rows: list[Backfill], request: HttpRequest) -> Table:
                 "all" if row.assets is None else _names(row.assets),
                 "failed and missing" if row.failed_only else "whole range",
                 state,
-                f"{found['done']:,} of {found['parts']:,}",
+                f"{found['done']:,} of {found['parts']:,}" if row.planned_at is not None else NOTHING,
                 count(found["written"]),
             )
         )

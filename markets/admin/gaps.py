@@ -1,7 +1,7 @@
 """The page of a DataNode's gaps: what each asset is missing by the calendar, and the spells of one."""
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,13 +15,12 @@ from django.utils.text import slugify
 
 from markets.admin.formatting import badge, count, counted, link, percent, utc
 from markets.admin.tables import Column, Fact, Pages, Table
-from markets.data_nodes.gaps import AssetGaps, GapReport
+from markets.data_nodes.gaps import AssetGaps, GapReport, Spell
 from markets.exceptions import MSMError
 from markets.models import Calendar, NodeUpdate
 from markets.services import gaps
 from markets.services.exports import csv_stream
 
-SPELLS_SHOWN = 200
 CALENDARS_OFFERED = 50
 MOST_ROWS_UNASKED = 2_000_000  # a second to read: a larger table is shown from a year before its end unless told
 ASSET_HEADER = (
@@ -49,15 +48,15 @@ SORTS = {
 
 
 class SortedRows:
-    """Rows of a report in the shape that `Pages` sorts and cuts."""
+    """Rows or spells of a report in the shape that `Pages` sorts and cuts."""
 
-    def __init__(self, rows: list[AssetGaps]) -> None:
+    def __init__(self, rows: Sequence[AssetGaps | Spell]) -> None:
         self.rows = rows
 
-    def order_by(self, field: str, *then: str) -> list[AssetGaps]:
+    def order_by(self, field: str, *then: str) -> list[Any]:
         name, never = field.removeprefix("-"), dt.datetime.min.replace(tzinfo=dt.UTC)
 
-        def key(row: AssetGaps) -> Any:
+        def key(row: AssetGaps | Spell) -> Any:
             value = getattr(row, name)
             return never if value is None else value.encode() if isinstance(value, str) else value
 
@@ -108,7 +107,7 @@ def gaps_page(page: Any, request: HttpRequest, pk: int) -> HttpResponse:
             "notes": report.notes,
             "table": _assets(report, request, address, asked),
             "chosen": chosen,
-            "spells": _spells(report, chosen) if chosen else None,
+            "spells": _spells(report, chosen, request) if chosen else None,
             "export_url": f"{reverse('admin:markets_nodeupdate_gaps_export', args=(pk,))}?{urlencode(asked)}",
             "backfill_url": _backfill_url(request, report, pk, asked, chosen),
         }
@@ -201,17 +200,14 @@ def _assets(report: GapReport, request: HttpRequest, address: str, asked: dict[s
     )
 
 
-def _spells(report: GapReport, asset: str) -> Table:
-    spells = report.spells_of(asset)
-    more = len(spells) - SPELLS_SHOWN
+def _spells(report: GapReport, asset: str, request: HttpRequest) -> Table:
+    sorts = {"start": "start", "-start": "start", "count": "count"}
+    pages = Pages(request, SortedRows(report.spells_of(asset)), prefix="spells", sorts=sorts)  # type: ignore[arg-type]
     return Table(
         label=f"Gaps of {asset}",
-        columns=[Column("From (UTC)"), Column("To (UTC)"), Column("Missing", numeric=True)],
-        rows=[
-            (utc(spell.start, zone=False), utc(spell.end, zone=False), count(spell.count))
-            for spell in spells[:SPELLS_SHOWN]
-        ],
-        footer=f"… and {counted(more, 'more gap')}; the CSV has all." if more > 0 else "",
+        columns=[Column("From (UTC)", sort="start"), Column("To (UTC)"), Column("Missing", numeric=True, sort="count")],
+        rows=[(utc(spell.start, zone=False), utc(spell.end, zone=False), count(spell.count)) for spell in pages.items],
+        pages=pages,
         empty="It misses nothing." if asset in report.assets else "It has no rows in this table.",
     )
 

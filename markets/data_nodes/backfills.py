@@ -16,7 +16,7 @@ from markets.data_nodes.backfill_plans import BackfillPlan, plan_backfill
 from markets.data_nodes.backfill_requests import BackfillRequest
 from markets.data_nodes.gaps import stored_identities
 from markets.data_nodes.windows import Window
-from markets.engine.text import storable_text
+from markets.engine.text import counted, storable_text
 from markets.exceptions import AlreadyRunning, BackfillFailed
 from markets.models import Backfill, BackfillMode, BackfillPart, Job, NodeRun, NodeUpdate, PartStatus
 
@@ -69,7 +69,7 @@ class BackfillOutcome:
         """One sentence with the counts."""
         if not self.parts:
             return "Nothing to do: no session is missing and no part has failed."
-        said = f"{self.done:,} of {self.parts:,} parts done, {self.rows_written:,} rows written"
+        said = f"{self.done:,} of {counted(self.parts, 'part')} done, {counted(self.rows_written, 'row')} written"
         if self.done_before:
             said += f"; {self.done_before:,} were done before"
         if self.failed:

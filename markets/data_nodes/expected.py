@@ -17,12 +17,12 @@ MOST_INSTANTS = 10_000_000  # of one asset: twenty-five years of minutes, 80 MB
 
 @dataclass(frozen=True)
 class Expected:
-    """`instants` (m,) ascending int64 µs since 1970 UTC. `ends` is the last close that the calendar knows."""
+    """`instants` (m,) ascending int64 µs since 1970 UTC. `ends` is the last day that the calendar knows."""
 
     calendar: str
     frequency: str
     instants: np.ndarray
-    ends: dt.datetime
+    ends: dt.date
 
 
 def expected_instants(calendar: str, frequency: str, start: dt.datetime, end: dt.datetime) -> Expected:
@@ -39,7 +39,7 @@ def expected_instants(calendar: str, frequency: str, start: dt.datetime, end: dt
             "when such a row is due.",
             field="frequency",
         )
-    ends = last_close(calendar)
+    ends = last_day(calendar)
     sessions = CalendarSession.objects.filter(
         calendar__unique_identifier=calendar, is_primary=True, closes_at__gte=start, opens_at__lte=end
     ).order_by("closes_at")
@@ -62,25 +62,19 @@ def expected_instants(calendar: str, frequency: str, start: dt.datetime, end: dt
     return Expected(calendar, frequency or "1d", instants[(instants >= low) & (instants <= high)], ends)
 
 
-def last_close(calendar: str) -> dt.datetime:
-    """The last close that a calendar knows. Raises NotFound for none of that name, InvalidInput without sessions."""
-    found = Calendar.objects.filter(unique_identifier=storable_text(calendar)).values_list("pk", flat=True).first()
+def last_day(calendar: str) -> dt.date:
+    """The last day that a calendar knows. Raises NotFound for none of that name, InvalidInput without sessions."""
+    found = Calendar.objects.filter(unique_identifier=storable_text(calendar)).first()
     if found is None:
         known = ", ".join(map(clipped, Calendar.objects.values_list("unique_identifier", flat=True)[:20])) or "none"
         raise NotFound(f"There is no calendar {clipped(calendar)!r}. Calendars: {known}.")
-    last = (
-        CalendarSession.objects.filter(calendar=found, is_primary=True)
-        .order_by("-closes_at")
-        .values_list("closes_at", flat=True)
-        .first()
-    )
-    if last is None:
+    if not CalendarSession.objects.filter(calendar=found, is_primary=True).exists():
         raise InvalidInput(
             f"The calendar {calendar} has no sessions. Materialise them: save it with its market in the back-office, "
             "or Calendar.create_from_pandas_calendar(…).",
             field="calendar",
         )
-    return last
+    return found.valid_to
 
 
 def _of(instant: dt.datetime | None) -> int:

@@ -12,7 +12,6 @@ from psycopg import sql
 from markets.data_nodes.expected import Expected, expected_instants
 from markets.data_nodes.reads import identifiers
 from markets.data_nodes.statistics import from_microseconds, microseconds
-from markets.engine.binary_copy import unpack_fixed_rows
 from markets.engine.dtypes import EPOCH_2000_US
 from markets.engine.gaps import NOTHING, Gaps, find_gaps
 from markets.exceptions import InvalidInput
@@ -174,7 +173,7 @@ def report_gaps(
         mine = renumbered[codes] >= 0
         gaps = find_gaps(renumbered[codes[mine]], times[mine], expected=expected.instants, starts=starts[places])
         groups.append(CalendarGroup(expected, places, gaps))
-        if expected.ends < end:
+        if expected.ends < end.date():
             notes.append(
                 f"The calendar {chosen} ends at {expected.ends:%Y-%m-%d}: later sessions are not expected. Extend it."
             )
@@ -239,15 +238,19 @@ def _stored_keys(
             sql.Literal(list(names)), source, sql.Identifier(dimension)
         )
         code = sql.SQL("i.code")
-    statement = sql.SQL("COPY (SELECT {}, t.time_index FROM {} WHERE {}) TO STDOUT (FORMAT binary)").format(
-        code, source, sql.SQL(" AND ").join(conditions)
-    )
-    data = bytearray()
+    # One message an asset instead of one a row: reading them is what takes the time.
+    statement = sql.SQL(
+        "COPY (SELECT {code}, string_agg(timestamptz_send(t.time_index), ''::bytea) FROM {source} WHERE {conditions} "
+        "GROUP BY 1) TO STDOUT (FORMAT binary)"
+    ).format(code=code, source=source, conditions=sql.SQL(" AND ").join(conditions))
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for block in copy:
-            data += block
-    codes, times = unpack_fixed_rows(data, [">i8", ">i8"])
-    return codes.astype(np.int64) - 1, times.astype(np.int64) + EPOCH_2000_US
+        copy.set_types(["int8", "bytea"])
+        found = {place - 1: np.frombuffer(packed, dtype=">i8") for place, packed in copy.rows()}
+    if not found:
+        return nothing, nothing
+    codes = sorted(found)  # find_gaps is faster when the assets come one after the other
+    times = np.concatenate([found[code] for code in codes]).astype(np.int64) + EPOCH_2000_US
+    return np.repeat(np.array(codes, dtype=np.int64), [len(found[code]) for code in codes]), times
 
 
 def _instant(value: int) -> dt.datetime | None:

@@ -69,8 +69,10 @@ def find_gaps(asset_codes: np.ndarray, times: np.ndarray, *, expected: np.ndarra
     ascending instants at which each asset should have a row; `starts` (A,) int64 from when on each asset is expected.
     """
     number_of_assets = len(starts)
-    order = np.argsort(asset_codes, kind="stable")
-    codes, times = asset_codes[order], times[order]
+    codes = asset_codes
+    if (codes[1:] < codes[:-1]).any():
+        order = np.argsort(codes, kind="stable")
+        codes, times = codes[order], times[order]
     bounds = np.searchsorted(codes, np.arange(number_of_assets + 1))
     rows = np.diff(bounds)
     first = np.full(number_of_assets, NOTHING, dtype=np.int64)

@@ -13,10 +13,11 @@ from markets.data_nodes.backfill_plans import BackfillPlan, plan_backfill
 from markets.data_nodes.backfill_requests import BackfillRequest, clean_request
 from markets.data_nodes.backfills import BackfillOutcome, Watcher
 from markets.data_nodes.configuration import build_node
-from markets.data_nodes.expected import last_close
+from markets.data_nodes.expected import last_day
 from markets.data_nodes.node import DataNode
 from markets.data_nodes.node_calendars import calendar_for
 from markets.data_nodes.statistics import ASSET_DIMENSION
+from markets.engine.text import counted
 from markets.exceptions import AlreadyRunning, Conflict, InvalidInput, MSMError, NotFound
 from markets.models import Backfill, BackfillPart, Job, NodeUpdate
 from markets.services import jobs
@@ -89,9 +90,9 @@ def _checked(update: NodeUpdate, request: BackfillRequest) -> DataNode:
     except Exception as error:
         raise Conflict(f"{update.class_name} cannot be built: {type(error).__name__}: {error}") from error
     if request.calendar:
-        last_close(request.calendar)
+        last_day(request.calendar)
     if request.failed_only:
-        last_close(calendar_for(update, update.storage, request.calendar, node))
+        last_day(calendar_for(update, update.storage, request.calendar, node))
     return node
 
 
@@ -127,7 +128,7 @@ class Pace:
         left = f", about {about((time.monotonic() - self.began) / done * (total - place))} left" if done else ""
         return (
             f"{part.node_update}: part {place + 1:,} of {total:,}, {part.start:%Y-%m-%d} to {part.end:%Y-%m-%d}, "
-            f"{rows_written:,} rows written{left}"
+            f"{counted(rows_written, 'row')} written{left}"
         )
 
 
@@ -149,8 +150,9 @@ class _JobWatcher(Watcher):
         self.place, self.total, self.rows_written, self.text = 0, 1, 0, ""
 
     def planned(self, plan: BackfillPlan) -> None:
-        missing = "" if plan.missing is None else f", {plan.missing:,} missing rows"
-        self.progress.say(f"Planned: {len(plan.parts):,} parts, {plan.rows:,} rows expected{missing}.")
+        missing = "" if plan.missing is None else f", {plan.missing:,} missing"
+        parts, rows = counted(len(plan.parts), "part"), counted(plan.rows, "row")
+        self.progress.say(f"Planned: {parts}, {rows} expected{missing}.")
         for note in plan.notes:
             self.progress.say(note, "warning")
 
@@ -171,7 +173,7 @@ class _JobWatcher(Watcher):
         self.rows_written = outcome.rows_written
         if part.error:
             self.progress.say(f"{part}: {part.error}", "error")
-        text = f"{place:,} of {total:,} parts, {outcome.rows_written:,} rows written"
+        text = f"{place:,} of {counted(total, 'part')}, {counted(outcome.rows_written, 'row')} written"
         self.progress.report(place * UNITS_OF_A_PART, total * UNITS_OF_A_PART, text, always=place == total)
 
     def is_stopped(self) -> bool:

@@ -143,7 +143,7 @@ def test_a_worker_does_it_and_the_same_one_is_asked_once(admin: APIClient, node:
     assert (job.progress_done, job.progress_total) == (2_000, 2_000)
     assert job.progress_text == "2 of 2 parts, 3 rows written"
     assert [message.text for message in job.messages.all()] == [
-        "Planned: 2 parts, 3 rows expected, 3 missing rows.",
+        "Planned: 2 parts, 3 rows expected, 3 missing.",
         "2 of 2 parts done, 3 rows written.",
     ]
     assert set(NodeRun.objects.filter(is_backfill=True).values_list("job", flat=True)) == {job.pk}
@@ -168,7 +168,7 @@ def test_a_failed_part_fails_the_job_with_the_list_and_asking_again_does_the_res
     jobs.execute(uid)
     job = Job.objects.get(uid=uid)
     assert job.status == JobStatus.FAILED
-    assert "1 of 2 parts done, 1 rows written; 1 failed." in job.error
+    assert "1 of 2 parts done, 1 row written; 1 failed." in job.error
     assert "closes from 2026-01-07 21:00 to 2026-01-08 21:00 UTC: The vendor is closed." in job.error
     assert job.counters["parts_failed"] == 1
     monkeypatch.setattr(Closes, "breaks_on", {})

@@ -6,6 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from markets.engine.text import counted
 from markets.exceptions import InvalidInput
 from markets.models import BackfillPart
 from markets.services import backfills, node_runs
@@ -61,13 +62,13 @@ class Command(BaseCommand):
             self.stdout.write(json.dumps(body))
             return
         for window in body["windows"]:
-            assets = "all assets" if window["assets"] is None else f"{window['assets']:,} assets"
-            rows = "" if window["rows_expected"] is None else f", {window['rows_expected']:,} rows expected"
+            assets = "all assets" if window["assets"] is None else counted(window["assets"], "asset")
+            rows = "" if window["rows_expected"] is None else f", {counted(window['rows_expected'], 'row')} expected"
             self.stdout.write(
                 f"{window['node']}: {window['mode']} {window['start']} to {window['end']}, {assets}{rows}"
             )
         if body["parts"] > len(body["windows"]):
-            self.stdout.write(f"… and {body['parts'] - len(body['windows']):,} more parts")
+            self.stdout.write(f"… and {counted(body['parts'] - len(body['windows']), 'more part')}")
         for note in plan.notes:
             self.stdout.write(note)
         if not body["parts"]:
@@ -123,7 +124,7 @@ class _Lines(backfills.Watcher):
     def part_finished(self, part: BackfillPart, place: int, total: int, outcome: backfills.BackfillOutcome) -> None:
         self.rows_written = outcome.rows_written
         if self.stdout is not None and not self.is_terminal:
-            what = "failed" if part.error else f"{part.rows_written:,} rows written"
+            what = "failed" if part.error else f"{counted(part.rows_written, 'row')} written"
             self.stdout.write(f"{place:,} of {total:,}: {part}: {what}")
 
     def end(self) -> None:

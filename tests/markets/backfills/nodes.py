@@ -126,7 +126,9 @@ class Doubled(Closes):
 class Killed(Closes):
     """Kills its process in the update after `lives` of them, or just before the commit."""
 
-    def __init__(self, marks: str, lives: int, before_commit: bool, asset_list: Sequence[str]) -> None:
+    days = weekdays(12)
+
+    def __init__(self, marks: str, lives: int, before_commit: bool, asset_list: Sequence[str] = ("A", "B")) -> None:
         self.marks, self.lives, self.before_commit = Path(marks), lives, before_commit
         super().__init__("killed", asset_list)
 

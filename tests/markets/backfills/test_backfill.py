@@ -97,7 +97,7 @@ def test_what_the_source_does_not_have_stays_missing(source):
     source.setattr(Closes, "absent", {("A", DAYS[2])})
     outcome = node.backfill(*EVERYTHING, failed_only=True)
     assert (outcome.done, outcome.rows_written) == (1, 0)
-    assert outcome.text == "1 of 1 parts done, 0 rows written: nothing was missing or different."
+    assert outcome.text == "1 of 1 part done, 0 rows written: nothing was missing or different."
 
 
 def test_rows_at_the_end_that_no_run_brought_are_missing_too(source):
@@ -177,7 +177,7 @@ def test_equal_rows_are_not_touched_and_the_outcome_says_so():
     node = Closes()
     ran(node)
     outcome = node.backfill(*EVERYTHING)
-    assert outcome.text == "1 of 1 parts done, 0 rows written: nothing was missing or different."
+    assert outcome.text == "1 of 1 part done, 0 rows written: nothing was missing or different."
     assert NodeRun.objects.latest("id").status == RunStatus.UP_TO_DATE
 
 
