@@ -30,8 +30,12 @@ class GapTarget:
     scope: Mapping[str, str]
 
     @classmethod
-    def of(cls, target: NodeUpdate | StorageNode) -> "GapTarget":
-        """Raises Conflict for a table that nodes share when the node's class cannot be built."""
+    def of(cls, target: NodeUpdate | StorageNode | DataNode) -> "GapTarget":
+        """Raises Conflict for a table that nodes share when the node's class cannot be built, NotFound for a node that
+        never ran."""
+        if isinstance(target, DataNode):
+            update = target.get_node_update()
+            return cls(update.storage, update, target, dict(target.statistics_scope()))
         if isinstance(target, StorageNode):
             update = target.updates.select_related("storage").order_by("pk").first()
             if update is None or not target.is_engine_table:
@@ -65,7 +69,7 @@ class GapTarget:
 
 
 def gap_report(
-    target: NodeUpdate | StorageNode | GapTarget,
+    target: NodeUpdate | StorageNode | DataNode | GapTarget,
     start: object = None,
     end: object = None,
     assets: Iterable[object] | None = None,

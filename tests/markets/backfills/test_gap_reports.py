@@ -81,6 +81,7 @@ def test_an_asset_may_keep_to_a_calendar_of_its_own():
 def test_the_calendar_is_the_nodes_also_where_it_is_a_default_of_its_class(monkeypatch):
     monkeypatch.setattr(registry, "_modules", [*registry._modules, Closes.__module__])
     assert gap_report(ran(), *RANGE).calendars == ["DAYS"]
+    assert gap_report(Closes(), *RANGE).calendars == ["DAYS"]
     make_calendar("OTHER")
     assert gap_report(ran(dataset="other", calendar_identifier="OTHER"), *RANGE).calendars == ["OTHER"]
 
