@@ -34,8 +34,8 @@ class GapTarget:
         """Raises Conflict for a table that nodes share when the node's class cannot be built, NotFound for a node that
         never ran."""
         if isinstance(target, DataNode):
-            update = target.get_node_update()
-            return cls(update.storage, update, target, dict(target.statistics_scope()))
+            own = target.get_node_update()
+            return cls(own.storage, own, target, dict(target.statistics_scope()))
         if isinstance(target, StorageNode):
             update = target.updates.select_related("storage").order_by("pk").first()
             if update is None or not target.is_engine_table:
