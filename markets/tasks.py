@@ -6,7 +6,7 @@ from celery import Task, shared_task
 from celery.signals import worker_init, worker_ready
 from django.db import InterfaceError, OperationalError
 
-from markets.services import audit, imports, jobs, node_runs, node_schedules
+from markets.services import audit, backfills, imports, jobs, node_runs, node_schedules
 
 SECONDS_FOR_THE_DATABASE = 3.0  # a server that restarts is back by then; one that is not is asked again
 
@@ -32,6 +32,9 @@ def run_scheduled_node(update_uid: str) -> None:
 @shared_task(name="markets.tidy_imports", ignore_result=True)
 def tidy_imports() -> int:
     return imports.tidy_imports()
+
+
+JOB_KINDS = (backfills, imports, node_runs)  # importing them makes their jobs known
 
 
 @worker_init.connect

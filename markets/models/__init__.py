@@ -2,6 +2,7 @@
 
 from markets.models.access import AccessToken
 from markets.models.assets import Asset, AssetType, OpenFigiDetails
+from markets.models.backfills import Backfill, BackfillMode, BackfillPart, PartStatus
 from markets.models.base import RegistryRow
 from markets.models.calendar_days import CalendarDate, CalendarEvent
 from markets.models.calendars import Calendar, CalendarSession
@@ -26,6 +27,9 @@ __all__ = [
     "AssetCategoryMembership",
     "AssetSnapshot",
     "AssetType",
+    "Backfill",
+    "BackfillMode",
+    "BackfillPart",
     "Bond",
     "Calendar",
     "CalendarDate",
@@ -55,6 +59,7 @@ __all__ = [
     "NodeUpdate",
     "OpenFigiDetails",
     "Operation",
+    "PartStatus",
     "PendingResolution",
     "RegistryRow",
     "ResolutionScheme",

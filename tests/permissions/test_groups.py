@@ -21,6 +21,7 @@ WRITTEN_BY_THE_ENGINE = {
         "markets": (
             *("calendarsession", "storagenode", "nodeupdate", "noderun", "updatestatistic", "job", "jobmessage"),
             *("importrun", "importrow", "importchunk", "pendingresolution"),
+            *("backfill", "backfillpart"),
         ),
         "portfolios": ("signalweight", "portfolioweight", "portfoliovalue"),
     }.items()
