@@ -167,6 +167,12 @@ class AlreadyRunning(Conflict):
     code = "already_running"
 
 
+class BackfillFailed(MSMError):
+    """Parts of a backfill failed; the others are done and stay."""
+
+    code = "backfill_failed"
+
+
 class NamespaceInUse(Conflict, RuntimeError):
     """This process works in one namespace and is asked for another."""
 

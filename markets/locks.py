@@ -24,6 +24,7 @@ class LockSpace(IntEnum):
     BEAT = 0x4D53_0003
     NAMESPACE = 0x4D53_0004
     TABLE_CHANGES = 0x4D53_0014
+    BACKFILL = 0x4D53_0005
 
 
 def lock_class(space: LockSpace) -> int:

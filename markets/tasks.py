@@ -6,7 +6,7 @@ from celery import Task, shared_task
 from celery.signals import worker_init, worker_ready
 from django.db import InterfaceError, OperationalError
 
-from markets.services import audit, imports, jobs, node_runs, node_schedules, resolutions
+from markets.services import audit, backfills, imports, jobs, node_runs, node_schedules, resolutions
 
 SECONDS_FOR_THE_DATABASE = 3.0  # a server that restarts is back by then; one that is not is asked again
 
@@ -34,7 +34,7 @@ def tidy_imports() -> int:
     return imports.tidy_imports()
 
 
-JOB_KINDS = (imports, node_runs, resolutions)  # importing them makes their jobs known
+JOB_KINDS = (backfills, imports, node_runs, resolutions)  # importing them makes their jobs known
 
 
 @worker_init.connect

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import DropdownFilter
 from unfold.decorators import display
 
+from markets.admin import backfills, gaps
 from markets.admin.base import ReadOnlyAdmin, command
 from markets.admin.data_node_page import configuration_summary, page_of
 from markets.admin.formatting import NOTHING, badge, count, status_badge, utc
@@ -128,7 +129,8 @@ class NodeUpdateAdmin(NewNodePages, NodeDataPages, ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         run = self.admin_site.admin_view(require_POST(self.run_now))
-        return [path("<int:pk>/run/", run, name="markets_nodeupdate_run"), *watch_urls(self), *super().get_urls()]
+        run_url = path("<int:pk>/run/", run, name="markets_nodeupdate_run")
+        return [run_url, *watch_urls(self), *backfills.urls(self), *gaps.urls(self), *super().get_urls()]
 
     def run_now(self, request: HttpRequest, pk: int) -> HttpResponse:
         """Ask a worker to run the node: JSON for the page's script, a redirect to the page without one."""

@@ -74,6 +74,7 @@ class NodeRunAdmin(ReadOnlyAdmin):
                 Fact("Rows returned", count(obj.rows_returned)),
                 Fact("Rows written", count(obj.rows_written)),
                 Fact("Last time written", utc(obj.last_time_index)),
+                *([Fact("Backfill of", _window_of(obj))] if obj.is_backfill else []),
                 Fact("Job", job),
             ],
             "timings": Table(
@@ -113,6 +114,11 @@ def quality_table(run: NodeRun) -> Table:
         ],
         empty="The node declares no quality checks, or the run returned no rows.",
     )
+
+
+def _window_of(run: NodeRun) -> str:
+    assert run.window_end is not None
+    return f"{utc(run.window_start)} to {utc(run.window_end.replace(microsecond=0))}"
 
 
 def _tone(severity: str) -> str:

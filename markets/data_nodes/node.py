@@ -10,8 +10,11 @@ from typing import Any, ClassVar
 import pandas as pd
 from django.db import models
 
-from markets.data_nodes import registration, runs, schedules
+from markets.data_nodes import backfills, registration, runs, schedules
 from markets.data_nodes.access import APIDataNode, StoredData
+from markets.data_nodes.backfill_plans import BackfillPlan
+from markets.data_nodes.backfill_requests import clean_request
+from markets.data_nodes.backfills import BackfillOutcome
 from markets.data_nodes.configuration import constructor_defaults
 from markets.data_nodes.hash_namespaces import ambient_namespace, hash_namespace
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
@@ -45,7 +48,8 @@ class DataNode(StoredData):
 
     `write_mode`, on the class or the instance, says what becomes of rows that are not later than the last row of their
     identity: `append` leaves them alone, `overwrite` inserts them or writes them over what is stored, `insert_only`
-    inserts them and refuses the whole frame when one of its keys is stored already.
+    inserts them and refuses the whole frame when one of its keys is stored already. `builds_on_own_rows` is true where
+    a row follows from the one before it: then a backfill that changes rows makes the later ones stale.
 
     `columns_of_consequence` names the columns that readers compute with, where others only describe: when none of these
     differs in a row that is written over, nobody who has read it becomes stale. None: any difference counts.
@@ -56,6 +60,7 @@ class DataNode(StoredData):
     model: ClassVar[type[models.Model] | None] = None
     write_mode: WriteMode = "append"
     columns_of_consequence: ClassVar[Sequence[str] | None] = None
+    builds_on_own_rows: ClassVar[bool] = False
     OFFSET_START: ClassVar[dt.datetime] = EARLIEST_UPDATE
     _ARGS_IGNORE_IN_STORAGE_HASH: ClassVar[Sequence[str]] = ()
     _ARGS_IGNORE_IN_HASHES: ClassVar[Sequence[str]] = ()
@@ -232,6 +237,33 @@ class DataNode(StoredData):
         first run.
         """
         return runs.delete_after_date(self, after_date, dimension_filters)
+
+    def backfill(
+        self,
+        start: dt.date | dt.datetime,
+        end: dt.date | dt.datetime,
+        assets: Sequence[Any] | None = None,
+        failed_only: bool = False,
+        dry_run: bool = False,
+        *,
+        update_tree: bool = False,
+        calendar: str | None = None,
+    ) -> BackfillPlan | BackfillOutcome:
+        """Compute a stretch of the past again, in parts; when interrupted and asked for again it goes on.
+
+        `start` and `end` are included; aware datetimes, or dates, which stand for their whole UTC day. Rows that differ
+        are written over and new ones inserted; with `failed_only=True` only what failed before and the sessions that
+        are missing by the node's calendar, or the one named, are computed, and stored rows stay as they are. `assets`
+        are assets or identifiers, None for all. With `update_tree=True` what the node reads is backfilled first. With
+        `dry_run=True` nothing is written and the plan returned, else the outcome.
+
+        Raises InvalidInput for a naive time or a start after the end, UnknownIdentifiers for unknown assets,
+        AlreadyRunning while the node is being updated, BackfillFailed naming the parts that failed.
+        """
+        request = clean_request(
+            start, end, assets=assets, failed_only=failed_only, update_tree=update_tree, calendar=calendar
+        )
+        return backfills.backfill_node(self, request, dry_run=dry_run)
 
     def report_progress(self, done: int, total: int | None = None, text: str = "") -> None:
         """Tell whoever watches how far `update()` has come."""

@@ -23,6 +23,7 @@ from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import aware, empty_frame
 from markets.data_nodes.statistics import ASSET_DIMENSION, UpdateStatistics, identifiers_of, load_statistics
 from markets.data_nodes.tails import DeletedTail, DimensionFilters, delete_tail, rewound
+from markets.data_nodes.windows import Window
 from markets.data_nodes.writes import Write
 from markets.engine.text import storable_text
 from markets.exceptions import AlreadyRunning, DependencyCycleError, InvalidInput, MSMError, RunSuperseded
@@ -94,6 +95,13 @@ def run_tree(
     return frame
 
 
+def run_window(
+    node: "DataNode", window: Window, *, observer: Observer | None = None, patience: float = 0.0
+) -> RunResult:
+    """Run one node over a window of the past. Raises AlreadyRunning when another run outlasts the patience."""
+    return _run_one(node, None, observer, recompute_stale=False, patience=patience, window=window)
+
+
 def execution_order(head: "DataNode") -> "list[DataNode]":
     """The nodes that `head` rests on, each once, dependencies first, `head` last.
 
@@ -126,6 +134,7 @@ def _run_one(
     *,
     recompute_stale: bool,
     patience: float = 0.0,
+    window: Window | None = None,
 ) -> RunResult:
     storage = registration.ensure_storage(node)  # step 1
     update = registration.ensure_update(node, storage)  # step 2
@@ -138,7 +147,7 @@ def _run_one(
     with locks.held(locks.LockSpace.NODE_UPDATE, update.pk, patience=patience) as free:
         if not free:
             raise AlreadyRunning(f"{update} is being updated by another process. Wait for its run to end.")
-        run = _open_run(update, job)
+        run = _open_run(update, job, window)
         update = run.node_update
         recompute = _Recompute.of(update) if recompute_stale and override is None else None
         node._progress = (
@@ -154,7 +163,7 @@ def _run_one(
                     transaction.atomic() if connection.in_atomic_block else nullcontext(),
                     hash_namespace(node.hash_namespace),
                 ):
-                    node.last_run = _steps(node, storage, run, override, recompute, log)
+                    node.last_run = _steps(node, storage, run, override, recompute, log, window)
                 return node.last_run
             except BaseException as error:
                 logger.error("failed: %s", storable_text(str(error)))
@@ -177,12 +186,13 @@ def _tables_read(node: "DataNode", update: NodeUpdate) -> list[int]:
     return sorted(StorageNode.objects.filter(storage_hash__in=hashes).values_list("pk", flat=True))
 
 
-def _open_run(update: NodeUpdate, job: Job | None) -> NodeRun:
+def _open_run(update: NodeUpdate, job: Job | None, window: Window | None) -> NodeRun:
     """A new run record. A record that still says "running" belongs to a process that died: its lock was free."""
     with transaction.atomic():
         update = NodeUpdate.objects.select_for_update(of=("self",)).select_related("storage").get(pk=update.pk)
         _close_interrupted(NodeRun.objects.filter(node_update=update))
-        return NodeRun.objects.create(node_update=update, job=job, started_at=timezone.now())
+        fields = window.run_fields() if window is not None else {}
+        return NodeRun.objects.create(node_update=update, job=job, started_at=timezone.now(), **fields)
 
 
 def _close_interrupted(dead: QuerySet[NodeRun]) -> int:
@@ -225,6 +235,7 @@ def _steps(
     override: UpdateStatistics | None,
     recompute: _Recompute | None,
     log: "_RunLog",
+    window: Window | None,
 ) -> RunResult:
     timings: dict[str, float] = {}
     begun = time.perf_counter()
@@ -234,7 +245,9 @@ def _steps(
             logger.info("computing again from %s", f"{recompute.since:%Y-%m-%d %H:%M:%S} UTC")
             node.update_statistics = rewound(node.update_statistics, storage, recompute.since, node.statistics_scope())
         assets = node.get_asset_list()
-        if assets is not None and override is None:
+        if window is not None:
+            node.update_statistics = window.statistics(node, storage, assets)
+        elif assets is not None and override is None:
             identifiers = identifiers_of(assets)
             node.update_statistics = node.update_statistics.update_assets(
                 identifiers, init_fallback_date=node.OFFSET_START
@@ -243,6 +256,8 @@ def _steps(
         output = _as_output(node.update())
     with _timed(timings, "validate"):
         writes = _writes(node, storage, output)
+        if window is not None:
+            window.clip(writes)
     with _timed(timings, "quality"):
         outcomes = quality.judge(node, writes[0])
         run.quality = quality.as_json(outcomes)
@@ -257,7 +272,8 @@ def _steps(
                 gone = delete_tail(table, recompute.since, _own_filters(member, node.update_statistics.asset_list))
                 _mark_readers(member, run.node_update, table, dict.fromkeys(gone.identities, recompute.since))
             staleness.clear(run.node_update, marked_at=recompute.marked_at)
-        staleness.remember_scope(run.node_update, node.assets_read())
+        if window is None:  # one that mends a few assets is no word on what the node reads
+            staleness.remember_scope(run.node_update, node.assets_read())
         registration.record_companions(run.node_update, (write.storage for write in writes[1:]))
         for write in writes:
             write.execute()
@@ -269,6 +285,8 @@ def _steps(
         run.status = RunStatus.SUCCEEDED if total else RunStatus.UP_TO_DATE
         run.rows_returned, run.rows_written = rows_returned, total
         run.last_time_index = head.last_time
+        if window is not None:
+            window.conclude(node, run, head)
         run.finished_at = max(timezone.now(), run.started_at)  # a clock may have been set back
         timings["write"] = round(time.perf_counter() - began, 6)
         timings["total"] = round(time.perf_counter() - begun, 6)

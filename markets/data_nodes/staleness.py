@@ -93,6 +93,11 @@ def stale_notice(update: NodeUpdate) -> str:
     return f"Rows from {update.stale_from:%Y-%m-%d %H:%M:%S} UTC on are stale: {update.stale_reason}"
 
 
+def mark_own(update: NodeUpdate, since: dt.datetime, reason: str) -> None:
+    """The update's own rows from `since` on rest on earlier ones of its own that changed."""
+    _mark(update, since, reason)
+
+
 def clear(update: NodeUpdate, *, marked_at: dt.datetime | None) -> None:
     """The update is fresh again, unless it was marked once more since `marked_at`."""
     NodeUpdate.objects.filter(pk=update.pk, stale_marked_at=marked_at).update(

@@ -22,7 +22,8 @@ class UpdateStatistics:
     datetimes; the key is the identifier itself where the table has one dimension besides time, else a tuple).
     `max_time_index_value` is the last time of all rows that are this node's to write, whatever the assets in scope.
     `asset_list` is the scope; `dimensions` names what the keys are made of, `columns` the value columns.
-    `limit_update_time` and `is_backfill` are for the node that updates: until when, and whether it fills a gap.
+    In a backfill `is_backfill` is true, the progress is that before the window, and rows later than `limit_update_time`
+    are not wanted: they are left out.
 
     Times are taken as aware datetimes or as ISO 8601 text with a zone, and the keys of several dimensions also as
     dicts of dicts. Raises InvalidInput for a time without a zone.

@@ -91,8 +91,11 @@ def identities_differing(contract: TableContract, columns: Sequence[str]) -> set
         return {tuple(row[:-1]) for row in cursor.fetchall()}
 
 
-def upsert_staged(contract: TableContract) -> list[UpsertedIdentity]:
-    """Insert the staged rows in key order, or write them over stored ones that differ; what that did, by identity."""
+def upsert_staged(contract: TableContract, *, replace: bool) -> list[UpsertedIdentity]:
+    """Insert the staged rows in key order, or write them over stored ones that differ; what that did, by identity.
+
+    Without `replace` stored rows stay as they are.
+    """
     assert contract.columns is not None
     columns = _columns(contract)
     values = list(contract.columns)
@@ -100,7 +103,7 @@ def upsert_staged(contract: TableContract) -> list[UpsertedIdentity]:
     grouped = sql.SQL(", ").join(identities)
     statement = sql.SQL(
         "WITH written AS (INSERT INTO {table} AS t ({columns}) SELECT {columns} FROM {stage} ORDER BY {keys} "
-        "ON CONFLICT ({keys}) DO UPDATE SET {settings} WHERE ({stored}) IS DISTINCT FROM ({proposed}) "
+        "ON CONFLICT ({keys}) DO {otherwise} "
         "RETURNING {returned}, t.xmax = 0 AS inserted) "
         "SELECT {selected} count(*), min({time}), count(*) FILTER (WHERE inserted), "
         "min({time}) FILTER (WHERE inserted), max({time}) FILTER (WHERE inserted) FROM written {group}"
@@ -109,9 +112,7 @@ def upsert_staged(contract: TableContract) -> list[UpsertedIdentity]:
         columns=_list(columns),
         stage=STAGE,
         keys=_list(list(contract.key_columns)),
-        settings=sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in values),
-        stored=_list(values, "t"),
-        proposed=_list(values, "excluded"),
+        otherwise=_written_over(values) if replace else sql.SQL("NOTHING"),
         returned=_list(list(contract.key_columns), "t"),
         selected=sql.SQL("{},").format(grouped) if identities else sql.SQL(""),
         time=sql.Identifier(TIME_INDEX),
@@ -121,6 +122,14 @@ def upsert_staged(contract: TableContract) -> list[UpsertedIdentity]:
     with connection.cursor() as cursor:
         cursor.execute(statement)
         return [UpsertedIdentity(tuple(row[:width]), *row[width:]) for row in cursor.fetchall()]
+
+
+def _written_over(values: list[str]) -> sql.Composed:
+    return sql.SQL("UPDATE SET {settings} WHERE ({stored}) IS DISTINCT FROM ({proposed})").format(
+        settings=sql.SQL(", ").join(sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(name)) for name in values),
+        stored=_list(values, "t"),
+        proposed=_list(values, "excluded"),
+    )
 
 
 def _columns(contract: TableContract) -> list[str]:

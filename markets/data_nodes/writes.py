@@ -1,5 +1,6 @@
 """Writes a validated frame into its table, as the node's write mode says, with its statistics."""
 
+import dataclasses
 import datetime as dt
 import logging
 from collections.abc import Sequence
@@ -46,6 +47,7 @@ class Write:
     storage: StorageNode
     frame: pd.DataFrame
     metadata: Sequence[ColumnMetaData]
+    backfill: Literal["fill", "replace"] | None = None  # instead of the node's mode
     valid: ValidFrame | None = None
     tokens: dict[str, str] = field(default_factory=dict)
     written: int = 0
@@ -68,6 +70,15 @@ class Write:
                 "%s: whole numbers where %s holds floats; they are stored as floats", ", ".join(wider), self.storage
             )
 
+    def keep(self, rows: np.ndarray) -> None:
+        """Go on with these rows of the valid frame only: (n,) bool."""
+        assert self.valid is not None
+        self.valid = self.valid.take(np.flatnonzero(rows))
+        self.frame = self.frame.iloc[np.sort(self.valid.rows)]
+        self.valid = dataclasses.replace(self.valid, rows=np.argsort(np.argsort(self.valid.rows)))
+        if not len(self.valid):
+            self.valid, self.tokens = None, {}
+
     def execute(self) -> None:
         """Write the rows and their statistics; must run in the run's transaction.
 
@@ -87,6 +98,9 @@ class Write:
         is_new = is_after_progress(self.valid, stored_progress(self.storage, identities))
         fresh = self.valid if is_new.all() else self.valid.take(np.flatnonzero(is_new))
         late = None if is_new.all() else self.valid.take(np.flatnonzero(~is_new))
+        if late is not None and self.backfill is not None:
+            self._merge(fresh, late, replace=self.backfill == "replace")
+            return
         if late is not None and mode == "append":
             logger.info(
                 "%s rows are not later than the last row of their identity and were left alone (write_mode append)",
@@ -99,7 +113,7 @@ class Write:
         elif mode == "insert_only":
             self._insert_only(late)
         else:
-            self._overwrite(fresh, late)
+            self._merge(fresh, late, replace=True)
 
     # --- the modes ---------------------------------------------------------------------------------------------------
     @property
@@ -144,13 +158,14 @@ class Write:
         append_rows(self._contract, self.valid)
         self._record(self.valid, asset_ids)
 
-    def _overwrite(self, fresh: ValidFrame, late: ValidFrame) -> None:
+    def _merge(self, fresh: ValidFrame, late: ValidFrame, *, replace: bool) -> None:
+        """Append the fresh rows; insert late ones where their keys are free, and write over the others or not."""
         assert self.valid is not None
         asset_ids = lock_assets(self.valid)
         consequent = self.node.columns_of_consequence
         with staged(self._contract, late):
             told = None if consequent is None else identities_differing(self._contract, consequent)
-            upserted = upsert_staged(self._contract)
+            upserted = upsert_staged(self._contract, replace=replace)
         if len(fresh):
             append_rows(self._contract, fresh)
             self._record(fresh, asset_ids)

@@ -48,7 +48,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('django_celery_beat', '0019_alter_periodictasks_options'),
-        ('markets', '0009_stale_updates_snapshots_quality'),
+        ('markets', '0011_backfills'),
         *DEPENDENCIES,
     ]
 

@@ -2,6 +2,7 @@
 
 from markets.models.access import AccessToken
 from markets.models.assets import Asset, AssetType, OpenFigiDetails
+from markets.models.backfills import Backfill, BackfillMode, BackfillPart, PartStatus
 from markets.models.base import RegistryRow
 from markets.models.calendar_days import CalendarDate, CalendarEvent
 from markets.models.calendars import Calendar, CalendarSession
@@ -36,6 +37,9 @@ __all__ = [
     "AssetIdentifier",
     "AssetSnapshot",
     "AssetType",
+    "Backfill",
+    "BackfillMode",
+    "BackfillPart",
     "Bond",
     "Calendar",
     "CalendarDate",
@@ -68,6 +72,7 @@ __all__ = [
     "NodeUpdate",
     "OpenFigiDetails",
     "Operation",
+    "PartStatus",
     "PendingResolution",
     "RegistryRow",
     "RememberedDecision",

@@ -110,6 +110,9 @@ class NodeRun(models.Model):
     error_message = models.TextField(blank=True, default="")
     log = models.TextField(blank=True, default="")
     quality = models.JSONField(default=list, blank=True, help_text="The outcome of each quality check.")
+    is_backfill = models.BooleanField("backfill", default=False, help_text="It computed a window of the past again.")
+    window_start = models.DateTimeField(null=True, blank=True)
+    window_end = models.DateTimeField(null=True, blank=True)
 
     class Meta:
         ordering = ["-id"]

@@ -17,6 +17,7 @@ from rest_framework.reverse import reverse
 
 from markets.models import NodeRun, NodeUpdate, StorageNode, UpdateStatistic
 from markets.rest import parameters
+from markets.rest.backfills import GAP_PARAMETERS, RUN_PERMISSIONS, BackfillActions
 from markets.rest.base import COUNT_PRECISION, RegistryViewSet, body_etag
 from markets.rest.errors import NotFoundResponse
 from markets.rest.filters import Flag, Ordering, RegistryFilters, SearchFilter, TextIn
@@ -71,7 +72,7 @@ class NodeRunSerializer(serializers.ModelSerializer):
         model = NodeRun
         fields = [
             *("uid", "status", "started_at", "finished_at", "rows_returned", "rows_written", "last_time_index"),
-            *("timings", "error_type", "error_message", "quality"),
+            *("timings", "error_type", "error_message", "quality", "is_backfill", "window_start", "window_end"),
         ]
         read_only_fields = fields
 
@@ -173,7 +174,7 @@ class NodeFilters(RegistryFilters):
     )
 
 
-class DataNodeViewSet(NodeOperations, RegistryViewSet):
+class DataNodeViewSet(NodeOperations, BackfillActions, RegistryViewSet):
     """A DataNode is addressed by its published identifier, its update hash or its uid."""
 
     queryset = NodeUpdate.objects.select_related("storage", "freshness_policy__calendar").annotate(
@@ -188,10 +189,12 @@ class DataNodeViewSet(NodeOperations, RegistryViewSet):
         "data": (*FRAME_NAMES, "asset_identifier", "as_of", "great_or_equal", "less_or_equal"),
         "statistics": (*PAGING, "asset_identifier"),
         "runs": PAGING,
+        "gaps": GAP_PARAMETERS,
     }
     repeatable_parameters = REPEATABLE
     action_permissions = {
-        "run": ("markets.view_nodeupdate", "markets.run_nodeupdate"),
+        "run": RUN_PERMISSIONS,
+        "backfill": RUN_PERMISSIONS,
         "create": ("markets.view_nodeupdate", "markets.add_nodeupdate"),
         **NodeOperations.operation_permissions,
     }
@@ -204,6 +207,9 @@ class DataNodeViewSet(NodeOperations, RegistryViewSet):
         found = node_runs.find_node_update(self._identifier())
         read = Prefetch("dependencies", NodeUpdate.objects.select_related("storage"))
         return _with_latest_runs([self.get_queryset().prefetch_related(read).get(pk=found.pk)])[0]
+
+    def find_update(self) -> NodeUpdate:
+        return node_runs.find_node_update(self._identifier())
 
     def get_storage(self) -> StorageNode:
         """The table that the path names: of an update by uid or hash, or by the published identifier."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.models import Exists, Max, OuterRef, Q, QuerySet, Subquery, prefetch_related_objects
 
-from markets.data_nodes.calendars_of import calendar_of
+from markets.data_nodes.node_calendars import calendar_of
 from markets.engine.freshness import AfterClose, AtTime, Every, Sessions, Verdict, judge
 from markets.models import (
     Calendar,

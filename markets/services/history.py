@@ -18,6 +18,7 @@ from markets.models import (
     Asset,
     AssetCategory,
     AssetCategoryMembership,
+    Backfill,
     Calendar,
     CalendarSession,
     Change,
@@ -36,7 +37,7 @@ from markets.services.deletion import identifier_of
 Model = type[models.Model]
 
 # What the engine, the workers and imports keep of themselves is their own record.
-NOT_RECORDED: tuple[Model, ...] = (ImportRun, Job, NodeUpdate, PendingResolution, StorageNode)
+NOT_RECORDED: tuple[Model, ...] = (Backfill, ImportRun, Job, NodeUpdate, PendingResolution, StorageNode)
 # Who may view these rows: whoever may view those that show them.
 SHOWN_WITH: dict[Model, Model] = {
     OpenFigiDetails: Asset,

@@ -1,6 +1,7 @@
 """Operations that span several tables."""
 
 from markets.data_nodes.node import DataNode
+from markets.services.gaps import gap_report
 from markets.services.index_values import delete_index_values, read_index_values, write_index_values
 from markets.services.node_runs import register_node
 from markets.services.snapshots import (
@@ -28,6 +29,7 @@ __all__ = [
     "build_portfolio",
     "build_target_positions_frame",
     "delete_index_values",
+    "gap_report",
     "read_index_values",
     "record_snapshots",
     "register_node",

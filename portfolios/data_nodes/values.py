@@ -88,6 +88,7 @@ class PortfolioValues(DataNode):
     """One row a session: value, return, turnover, and whether a price or the signal was too old."""
 
     model = PortfolioValue
+    builds_on_own_rows: ClassVar[bool] = True
     index_names: ClassVar[tuple[str, ...]] = ("time_index", "portfolio_identifier")
     key_columns: ClassVar[tuple[str, ...]] = ("portfolio_identifier", "time_index")
 

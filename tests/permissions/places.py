@@ -75,6 +75,7 @@ def _of_node(step: str, data: dict[str, str] | None = None, **effect: int) -> li
 
 
 REVOKE = "admin/markets/accesstoken/revoke/<str:token_key>/"
+NODE = "admin/markets/nodeupdate/<int:pk>/"
 OTHERS_TOKEN = "admin/markets/accesstoken/<path:object_id>/"
 PLACES = [
     Place("", "/", ANYBODY, 302),
@@ -148,6 +149,18 @@ PLACES = [
         "freshness", {"rule": "every", "every": "3", "every_unit": "hours", "stamp": "close"}, markets_freshnesspolicy=0
     ),
     *_of_node("freshness/remove", markets_freshnesspolicy=-1),
+    Place(f"{NODE}gaps/", "/admin/markets/nodeupdate/{node}/gaps/"),
+    Place(f"{NODE}gaps/export/", "/admin/markets/nodeupdate/{node}/gaps/export/?calendar={calendar.unique_identifier}"),
+    Place(f"{NODE}backfill/", "/admin/markets/nodeupdate/{node}/backfill/", "operator"),
+    Place(
+        f"{NODE}backfill/",
+        "/admin/markets/nodeupdate/{node}/backfill/",
+        "operator",
+        200,
+        method="post",
+        data={"start": "2026-01-02", "end": "2026-01-05"},
+        effect={},
+    ),
     Place(
         "admin/markets/calendar/<int:pk>/refresh/",
         "/admin/markets/calendar/{market_calendar}/refresh/",

@@ -22,6 +22,7 @@ WRITTEN_BY_THE_ENGINE = {
             *("calendarsession", "storagenode", "nodeupdate", "noderun", "updatestatistic", "job", "jobmessage"),
             *("importrun", "importrow", "importchunk", "pendingresolution"),
             *("figianswer", "resolution", "resolutionitem"),
+            *("backfill", "backfillpart"),
         ),
         "portfolios": ("signalweight", "portfolioweight", "portfoliovalue"),
     }.items()

@@ -48,6 +48,7 @@ ROOT = "/api/v1/"
 TABLES = (
     *("markets_asset", "markets_assettype", "markets_openfigidetails", "markets_assetcategory"),
     *("markets_assetcategorymembership", "markets_calendar", "markets_calendarsession", "markets_storagenode"),
+    *("markets_backfill", "markets_backfillpart"),
     *("markets_nodeupdate", "markets_noderun", "markets_updatestatistic", "markets_job", "markets_jobmessage"),
     *("portfolios_portfolio", "portfolios_accountgroup", "portfolios_account", "portfolios_accountallocationmodel"),
     *("portfolios_accounttargetallocation", "portfolios_positionset", "portfolios_accountholdingsset"),
@@ -131,6 +132,7 @@ class World:
 
     def fill(self, text: str) -> str:
         names = {name: str(getattr(self, name).uid) for name in self.__dataclass_fields__}
+        names["calendar_name"] = self.calendar.unique_identifier
         return text.format(**names, identifier=self.node.storage.identifier, hash=self.node.update_hash)
 
     def body(self, body: Any) -> Any:
@@ -383,6 +385,16 @@ ROUTES = [
     Route("get", "data-node/graph/", VIEW_NODE),
     *_of_node("freshness-policy/", "freshnesspolicy", {"rule": "every", "every": 3, "every_unit": "hours"}),
     *_of_node("schedule/", "nodeschedule", {"cron": "5 5 * * *"}, {"django_celery_beat_periodictask": -1}),
+    Route("get", "data-node/{hash}/gaps/", VIEW_NODE, query="?calendar={calendar_name}"),
+    Route(
+        "post",
+        "data-node/{hash}/backfill/",
+        ("markets.view_nodeupdate", "markets.run_nodeupdate"),
+        202,
+        {"start": "2026-01-02", "end": "2026-01-05T21:00:00Z", "assets": ["AAA"], "failed_only": False, "calendar": ""},
+        by="operator",
+        effect={"markets_job": 1, "markets_backfill": 1},
+    ),
     Route("get", "job/", ("markets.view_job",)),
     Route("get", "job/{job}/", ("markets.view_job",)),
     *_crud(
@@ -585,7 +597,7 @@ ALL = sorted({name for route in ROUTES for name in route.needs})
 
 
 def call(client: APIClient, route: Route, world: World, *, query: str = "", **options: Any) -> Any:
-    path = ROOT + world.fill(route.path) + (query or route.query)
+    path = ROOT + world.fill(route.path) + (query or world.fill(route.query))
     if route.body is not None and "data" not in options:
         options = {"data": json.dumps(world.body(route.body)), "content_type": "application/json", **options}
     if route.file is not None and "data" not in options:
