@@ -5,12 +5,18 @@ from typing import Any
 from celery import shared_task
 from celery.signals import worker_init, worker_ready
 
-from markets.services import audit, imports, jobs, node_runs
+from markets.services import audit, imports, jobs, node_runs, step_runs
 
 
 @shared_task(name="markets.execute_job")
 def execute_job(uid: str) -> None:
     jobs.execute(uid)
+
+
+@shared_task(name="markets.execute_step", bind=True)
+def execute_step(self: Any, uid: str) -> None:
+    redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
+    step_runs.execute(uid, redelivered=redelivered, may_kill=not self.request.is_eager)
 
 
 @shared_task(name="markets.recover_interrupted_jobs", ignore_result=True)

@@ -13,10 +13,14 @@ from markets.models.imports import EmptyCells, ImportChunk, ImportOutcome, Impor
 from markets.models.index_values import IndexValue
 from markets.models.indices import Index, IndexType
 from markets.models.issuers import Issuer
-from markets.models.jobs import Job, JobMessage, JobStatus
+from markets.models.jobs import UNFINISHED_JOBS, Job, JobMessage, JobStatus
+from markets.models.node_steps import DONE_STEPS, UNFINISHED_STEPS, NodeStep, StepStatus, StopReason
 from markets.models.snapshots import AssetSnapshot
 
 __all__ = [
+    "DONE_STEPS",
+    "UNFINISHED_JOBS",
+    "UNFINISHED_STEPS",
     "AccessToken",
     "Asset",
     "AssetCategory",
@@ -45,11 +49,14 @@ __all__ = [
     "JobMessage",
     "JobStatus",
     "NodeRun",
+    "NodeStep",
     "NodeUpdate",
     "OpenFigiDetails",
     "Operation",
     "RegistryRow",
     "RunStatus",
+    "StepStatus",
+    "StopReason",
     "StorageNode",
     "UpdateStatistic",
     "holds_at",
