@@ -209,6 +209,12 @@ def cancel(job: Job, *, user: User | None = None) -> Job:
     return stored
 
 
+def may_be_cancelled(job: Job) -> bool:
+    """Whether `cancel` would take it, and nobody has asked yet."""
+    can_stop = job.status == JobStatus.QUEUED or (job.status == JobStatus.RUNNING and job.kind in _stoppers)
+    return can_stop and job.cancel_requested_at is None
+
+
 def told_who_cancelled(job: Job) -> str:
     return f"Cancelled by {job.cancelled_by.get_username()}." if job.cancelled_by is not None else "Cancelled."
 

@@ -218,6 +218,7 @@ def close_stopped(step: NodeStep, *, limit: float | None = None) -> bool:
         _correct(runs_open, "TimeLimitExceeded", message)
         return steps.fail(step, "TimeLimitExceeded", message)
     if step.stop_reason == StopReason.CANCELLED:
+        step.job.refresh_from_db()  # it was read before anybody cancelled it
         _correct(runs_open, "Cancelled", f"{jobs.told_who_cancelled(step.job)} Nothing of this run was written.")
         return steps.cancelled(step)
     raise AssertionError(f"step {step.uid} was stopped for no reason")
