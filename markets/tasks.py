@@ -10,7 +10,7 @@ from markets.services import audit, imports, jobs, node_runs, step_runs
 
 @shared_task(name="markets.execute_job")
 def execute_job(uid: str) -> None:
-    jobs.execute(uid)
+    jobs.execute(uid, hand_out=True)
 
 
 @shared_task(name="markets.execute_step", bind=True)

@@ -27,22 +27,25 @@ LATEST_MESSAGES = 500  # what a page can show; the run's own log has the rest
 SECONDS_BETWEEN_REPORTS = 0.3  # often enough for a live bar, rare enough to cost nothing
 
 Handler = Callable[["JobProgress"], dict[str, Any] | None]
-Stopper = Callable[[Job], None]
+OnJob = Callable[[Job], None]
 _handlers: dict[str, Handler] = {}
-_stoppers: dict[str, Stopper] = {}
+_stoppers: dict[str, OnJob] = {}
+_finishers: dict[str, OnJob] = {}
 
 
-def handles(kind: str, *, stop: Stopper | None = None) -> Callable[[Handler], Handler]:
+def handles(kind: str, *, stop: OnJob | None = None, work_off: OnJob | None = None) -> Callable[[Handler], Handler]:
     """Register the function that does jobs of this kind.
 
     It returns the job's counters, or None where the job goes on in steps of its own. `stop` cancels a job that is
-    running; it is called under the lock of the job's row.
+    running; it is called under the lock of the job's row. `work_off` does the steps in this process.
     """
 
     def register(handler: Handler) -> Handler:
         _handlers[kind] = handler
         if stop is not None:
             _stoppers[kind] = stop
+        if work_off is not None:
+            _finishers[kind] = work_off
         return handler
 
     return register
@@ -130,8 +133,11 @@ def publish(job: Job) -> None:
         )
 
 
-def execute(uid: str) -> None:
-    """Do the job with this uid, in a worker. Doing it twice is harmless: a finished or running job is left alone."""
+def execute(uid: str, *, hand_out: bool = False) -> None:
+    """Do the job with this uid. Doing it twice is harmless: a finished or running job is left alone.
+
+    With `hand_out`, as in a worker, a job that goes on in steps leaves them to whichever worker is free.
+    """
     try:
         job = Job.objects.get(uid=uid)
     except Job.DoesNotExist:
@@ -146,6 +152,8 @@ def execute(uid: str) -> None:
             finish(job, JobStatus.FAILED, error=f"Its worker died {job.attempts} times. See the worker's log.")
             return
         _do(job)
+    if not hand_out and not job.is_finished and job.kind in _finishers:
+        _finishers[job.kind](job)
 
 
 def _do(job: Job) -> None:

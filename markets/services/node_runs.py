@@ -12,7 +12,7 @@ from markets.data_nodes.node import DataNode
 from markets.engine.text import storable_text
 from markets.exceptions import Conflict, NotFound, clipped
 from markets.models import Job, JobStatus, NodeUpdate, StorageNode
-from markets.services import jobs, step_recovery, steps
+from markets.services import jobs, step_recovery, step_runs, steps
 
 RUN_NODE = "run_node"
 
@@ -114,7 +114,7 @@ def recover_interrupted() -> int:
     return recovered
 
 
-@jobs.handles(RUN_NODE, stop=steps.cancel_steps)
+@jobs.handles(RUN_NODE, stop=steps.cancel_steps, work_off=step_runs.work_off)
 def run_node_job(progress: jobs.JobProgress) -> None:
     """The worker's side of `request_run`: it lays out the tree's steps, which workers then do one by one."""
     arguments = progress.job.arguments

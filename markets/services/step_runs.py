@@ -17,7 +17,7 @@ from markets.data_nodes.node import DataNode
 from markets.data_nodes.run_locks import NodeBusy, is_busy
 from markets.engine.failures import is_transient, retry_delay
 from markets.exceptions import InvalidInput, NotFound
-from markets.models import NodeRun, NodeStep, NodeUpdate, RunStatus, StepStatus, StopReason
+from markets.models import Job, NodeRun, NodeStep, NodeUpdate, RunStatus, StepStatus, StopReason
 from markets.services import audit, jobs, steps
 from markets.services.step_watch import SUPERSEDED, Interruption, StepObserver, StepWatch, mark_being_mended
 
@@ -51,6 +51,22 @@ def execute(uid: str, *, redelivered: bool = False, may_kill: bool = False) -> N
             steps.wait_for_other(step, delay=_patience_with_others(step))
         elif _claim(step):
             _do(step, may_kill=may_kill)
+
+
+def work_off(job: Job) -> None:
+    """Do the job's steps in this process, one after the other, as long as no other process has them."""
+    while True:
+        ready = job.steps.filter(status=StepStatus.QUEUED)
+        step = ready.order_by(F("next_try_at").asc(nulls_first=True), "position").first()
+        if step is None:
+            return
+        pause = 0.0 if step.next_try_at is None else (step.next_try_at - steps.database_now()).total_seconds()
+        if pause > 0.0:
+            time.sleep(min(pause, 1.0))
+            continue
+        execute(str(step.uid))
+        if ready.filter(pk=step.pk, attempts=step.attempts, next_try_at=step.next_try_at).exists():
+            return  # another process holds it
 
 
 def _find(uid: str) -> NodeStep | None:

@@ -48,6 +48,7 @@ class StepWatch:
         self._news_lock = threading.Lock()
         self._ended = threading.Event()
         self._armed = False
+        self._is_visible = not connection.in_atomic_block  # else no other connection can see the step
         self._is_main = threading.current_thread() is threading.main_thread()
         self._former: Any = None
         self._backend = connection.connection.info.backend_pid if connection.connection is not None else None
@@ -95,7 +96,7 @@ class StepWatch:
             while not self._ended.wait(SECONDS_BETWEEN_LOOKS):
                 now = time.monotonic()
                 reason = ""
-                if self._news or now >= beat_at:
+                if self._is_visible and (self._news or now >= beat_at):
                     beat_at = now + SECONDS_BETWEEN_BEATS
                     reason = self._beat()
                 if not reason and self.time_limit is not None and now - began > self.time_limit:
