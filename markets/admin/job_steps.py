@@ -53,11 +53,11 @@ def steps_table(steps: list[NodeStep]) -> Table:
 
 
 def told_counts(steps: list[NodeStep]) -> str:
-    """'2 of 5 steps done, 12,000 rows written, 300 of 800 assets' for the line under the bar."""
+    """'2 of 5 steps ended, 12,000 rows written, 300 of 800 assets' for the line under the bar."""
     if not steps:
         return ""
     done = sum(step.is_finished for step in steps)
-    parts = [f"{done} of {counted(len(steps), 'step')} done"]
+    parts = [f"{done} of {counted(len(steps), 'step')} ended"]
     if returned := sum(step.rows_returned for step in steps):
         written = sum(step.rows_written for step in steps)
         parts.append(f"{counted(returned, 'row')} returned, {written:,} written")
@@ -123,7 +123,7 @@ def _told(step: NodeStep) -> Any:
     if step.node_run is not None:
         run = reverse("admin:markets_noderun_change", args=(step.node_run_id,))
         parts.append(link(run, f"Run of {utc(step.node_run.started_at)}"))
-    return lines(parts) if parts else NOTHING
+    return format_html('<div class="msm-told">{}</div>', lines(parts)) if parts else NOTHING
 
 
 def steps_of(job: Job) -> list[NodeStep]:
