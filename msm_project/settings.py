@@ -133,7 +133,7 @@ CELERY_BEAT_SCHEDULE = {
     "recover interrupted jobs": {
         "task": "markets.recover_interrupted_jobs",
         "schedule": 15.0,
-        "options": {"expires": 14.0},
+        "options": {"expire_seconds": 14},
     },
     "tidy imports that nobody applied": {"task": "markets.tidy_imports", "schedule": 24 * 3600.0},
 }
