@@ -8,10 +8,10 @@ number in another namespace is another lock.
 import hashlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from markets import namespaces
 
@@ -96,4 +96,5 @@ def held(space: LockSpace, number: int, *, patience: float = 0.0, shared: bool =
         yield taken
     finally:
         if taken and connection.connection is not None and not connection.connection.closed:
-            unlock(space, number, shared=shared)
+            with suppress(OperationalError, InterfaceError):  # a connection that is lost has let go of it
+                unlock(space, number, shared=shared)

@@ -67,6 +67,8 @@ def test_a_worker_that_hangs_is_found_by_its_heartbeat_and_can_never_write(start
     for child in children:
         child.resume()
     kill_whole(other.pid)
+    other.wait()
+    time.sleep(0.5)  # the broker sees that it is gone, and hands it nothing more
     after = Source("after", marks)
     assert finished(ask(after)).status == JobStatus.SUCCEEDED  # done by the one that woke: it is as good as new
     assert stored(node) == before
