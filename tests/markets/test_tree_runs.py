@@ -7,10 +7,11 @@ import psutil
 import pytest
 
 from markets.exceptions import Conflict
-from markets.models import Job, JobMessage, JobStatus, NodeRun, NodeStep, RunStatus, StepStatus
-from markets.services import jobs, step_recovery, steps
-from tests.markets.data_nodes.nodes import exists, statistics, stored
+from markets.models import Job, JobMessage, JobStatus, NodeRun, NodeStep, NodeUpdate, RunStatus, StepStatus
+from markets.services import jobs, node_runs, step_recovery, steps
+from tests.markets.data_nodes.nodes import exists, recount, statistics, stored
 from tests.markets.tree_nodes import (
+    CHUNK,
     IDENTIFIERS,
     Broken,
     Flaky,
@@ -249,6 +250,24 @@ def test_shards_write_what_one_run_would_have_written(worker, marks):
     update.refresh_from_db()
     assert update.asset_scope == sorted(IDENTIFIERS)
     nothing_is_half_written(sharded, whole)
+
+
+def test_a_stale_node_is_fresh_again_when_all_of_its_shards_were_computed_anew(worker, marks):
+    # given a node whose last days rest on data that changed
+    node = Sharded("sharded", marks)
+    assert finished(ask(node)).status == JobStatus.SUCCEEDED
+    before, update = stored(node), node.get_node_update()
+    since = before[CHUNK - 10][0]
+    NodeUpdate.objects.update(stale_from=since, stale_marked_at=since, stale_reason="The test says so.")
+    # when
+    job = finished(node_runs.request_run(update, recompute_stale=True))
+    # then its tail was written anew, from where it was cut
+    assert job.status == JobStatus.SUCCEEDED, job.error
+    assert len(stored(node)) == len(before) + (CHUNK - 10) * len(IDENTIFIERS)
+    assert stored(node)[: CHUNK - 10] == before[: CHUNK - 10]
+    update.refresh_from_db()
+    assert (update.stale_from, update.stale_marked_at) == (None, None)
+    assert statistics(node) == recount(node)
 
 
 def test_a_shard_may_not_write_another_ones_assets(worker, marks):
