@@ -37,7 +37,8 @@ class DataNode(StoredData):
 
     Class attributes: `index_names`; `key_columns`, the primary key's order (identities before time unless told);
     `model`, a Django model that owns the table (else the engine makes one); `_ARGS_IGNORE_IN_STORAGE_HASH`, arguments
-    that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins.
+    that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins;
+    `index_by_time`, whether the engine's table gets a second index, by time, for cross-sections of very many assets.
     `hash_namespace` sets an experiment's hashes apart; unless given it is the namespace of the process.
 
     `write_mode`, on the class or the instance, says what becomes of rows that are not later than the last row of their
@@ -49,6 +50,7 @@ class DataNode(StoredData):
     key_columns: ClassVar[tuple[str, ...] | None] = None
     model: ClassVar[type[models.Model] | None] = None
     write_mode: WriteMode = "append"
+    index_by_time: ClassVar[bool] = False
     OFFSET_START: ClassVar[dt.datetime] = EARLIEST_UPDATE
     _ARGS_IGNORE_IN_STORAGE_HASH: ClassVar[Sequence[str]] = ()
     _ARGS_IGNORE_IN_HASHES: ClassVar[Sequence[str]] = ()

@@ -15,7 +15,7 @@ from django.db import connection
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from markets.data_nodes.selection import AnySelection
+from markets.data_nodes.storage import TableContract
 from markets.engine.dtypes import COLUMN_TYPES, NOT_A_TIME
 from markets.engine.frame_building import NOT_A_DATE, FrameBuilder, Values
 from markets.engine.frames import TIME_INDEX
@@ -28,24 +28,20 @@ def sees_all() -> bool:
     return not connection.in_atomic_block and connection.get_autocommit()
 
 
-def read_by_arrow(selection: AnySelection, wanted: Mapping[str, str], into: FrameBuilder, *, by_probes: bool) -> bool:
-    """Add the selected rows, with these columns (name → token), to the builder; whether that was possible.
+def read_by_arrow(contract: TableContract, wanted: Mapping[str, str], source: sql.Composed, into: FrameBuilder) -> bool:
+    """Add the rows `t` of `source`, with these columns (name → token), to the builder; whether that was possible.
 
     False when the server takes no further connection or this one broke: then the builder is of no more use.
     """
-    names = [TIME_INDEX, *selection.contract.identity_columns, *wanted]
+    names = [TIME_INDEX, *contract.identity_columns, *wanted]
     tokens = ["timestamp with time zone", *["string"] * (len(names) - len(wanted) - 1), *wanted.values()]
     selected = [
         sql.SQL("t.{}::{}").format(sql.Identifier(name), sql.SQL(COLUMN_TYPES[token].sql.split(" COLLATE")[0]))
         for name, token in zip(names, tokens, strict=True)
     ]
     connection.ensure_connection()
-    statement = (
-        sql.SQL("SELECT {} {}")
-        .format(sql.SQL(", ").join(selected), selection.source(by_probes=by_probes))
-        .as_string(connection.connection)
-    )
-    levels = len(selection.contract.identity_columns)
+    statement = sql.SQL("SELECT {} {}").format(sql.SQL(", ").join(selected), source).as_string(connection.connection)
+    levels = len(contract.identity_columns)
     try:
         for batch in _batches(statement):
             columns = [batch.column(place) for place in range(batch.num_columns)]

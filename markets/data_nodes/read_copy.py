@@ -6,7 +6,7 @@ import numpy as np
 from django.db import connection
 from psycopg import sql
 
-from markets.data_nodes.selection import AnySelection
+from markets.data_nodes.storage import TableContract
 from markets.engine.binary_rows import RowBatch, unpack_rows
 from markets.engine.dtypes import EPOCH_2000_DAYS, EPOCH_2000_US, INTEGERS, NOT_A_TIME
 from markets.engine.frame_building import NOT_A_DATE, FrameBuilder, Values
@@ -24,11 +24,11 @@ FIXED = {  # token → (SQL that never gives null, wire dtype)
 }
 
 
-def read_by_copy(selection: AnySelection, wanted: Mapping[str, str], into: FrameBuilder, *, by_probes: bool) -> None:
-    """Add the selected rows, with these columns (name → token), to the builder."""
+def read_by_copy(contract: TableContract, wanted: Mapping[str, str], source: sql.Composed, into: FrameBuilder) -> None:
+    """Add the rows `t` of `source`, with these columns (name → token), to the builder."""
     selected: list[sql.Composable] = [sql.SQL("t.{}").format(sql.Identifier(TIME_INDEX))]
     texts: list[sql.Composable] = [
-        sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in selection.contract.identity_columns
+        sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in contract.identity_columns
     ]
     wires = [">i8"]
     for name, token in wanted.items():
@@ -43,9 +43,9 @@ def read_by_copy(selection: AnySelection, wanted: Mapping[str, str], into: Frame
             selected.append(sql.SQL("({} IS NULL)").format(column))
             wires.append("u1")
     statement = sql.SQL("COPY (SELECT {} {}) TO STDOUT (FORMAT binary)").format(
-        sql.SQL(", ").join([*selected, *texts]), selection.source(by_probes=by_probes)
+        sql.SQL(", ").join([*selected, *texts]), source
     )
-    levels = len(selection.contract.identity_columns)
+    levels = len(contract.identity_columns)
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for batch in unpack_rows(copy, wires, len(texts)):
             into.add(batch.fixed[0] + EPOCH_2000_US, batch.texts[:levels], _values(batch, wanted, levels))

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import pandas as pd
+from psycopg import sql
 
 from markets.data_nodes.read_arrow import read_by_arrow, sees_all
 from markets.data_nodes.read_copy import read_by_copy
@@ -41,6 +42,7 @@ def read_frame(
     dimension_filters: Mapping[str, Sequence[str]] | None = None,
     range_map: RangeMap | None = None,
     columns: Sequence[str] | None = None,
+    most_rows: int | None = None,
 ) -> pd.DataFrame:
     """Rows of a table, indexed by its `index_names` and ordered by them.
 
@@ -48,8 +50,9 @@ def read_frame(
     numpy dtypes with NaN or NaT where null. Bounds are aware datetimes, inclusive unless told. `dimension_filters`
     keeps the named identities; `range_map` gives each identifier of the last dimension (or each identity, as a tuple of
     all dimensions) a window of its own and is combined with the global bounds; the database counts microseconds, and so
-    do the bounds. An empty list or map gives an empty frame with the right columns; unknown identifiers give no
-    rows. Raises InvalidInput for a naive bound, an unknown column or dimension, or both kinds of identity filter.
+    do the bounds. An empty list or map gives an empty frame with the right columns; unknown identifiers give no rows.
+    Where there are more than `most_rows` rows, that many of them come, whichever. Raises InvalidInput for a naive
+    bound, an unknown column or dimension, or both kinds of identity filter.
     """
     contract = TableContract.of(storage)
     wanted = _wanted_columns(storage, contract, columns)
@@ -66,10 +69,10 @@ def read_frame(
     if contract.columns is None:
         return FrameBuilder(contract.index_names, wanted).frame()
     if windows is None:
-        return _read(Selection(contract, storage.pk, filters, bounds), wanted)
+        return _read(Selection(contract, storage.pk, filters, bounds), wanted, most_rows)
     statistics = _statistics(storage, contract, filters, windows)
     chosen = {name: windows[name] if name in windows else windows[name[-1]] for name in statistics}
-    return _read(WindowedSelection.of(contract, chosen, bounds, statistics), wanted)
+    return _read(WindowedSelection.of(contract, chosen, bounds, statistics), wanted, most_rows)
 
 
 def empty_frame(storage: StorageNode) -> pd.DataFrame:
@@ -78,16 +81,19 @@ def empty_frame(storage: StorageNode) -> pd.DataFrame:
     return FrameBuilder(contract.index_names, _wanted_columns(storage, contract, None)).frame()
 
 
-def _read(selection: AnySelection, wanted: dict[str, str]) -> pd.DataFrame:
+def _read(selection: AnySelection, wanted: dict[str, str], most_rows: int | None) -> pd.DataFrame:
     expected = selection.expected()
     builder = FrameBuilder(selection.contract.index_names, wanted)
     if not expected.identities:
         return builder.frame()
+    source = selection.source(by_probes=expected.by_probes)
+    if most_rows is not None:
+        source = sql.SQL("{} LIMIT {}").format(source, sql.Literal(most_rows))
     if expected.rows > ROWS_BY_COPY and sees_all():
-        if read_by_arrow(selection, wanted, builder, by_probes=expected.by_probes):
+        if read_by_arrow(selection.contract, wanted, source, builder):
             return builder.frame()
         builder = FrameBuilder(selection.contract.index_names, wanted)
-    read_by_copy(selection, wanted, builder, by_probes=expected.by_probes)
+    read_by_copy(selection.contract, wanted, source, builder)
     return builder.frame()
 
 

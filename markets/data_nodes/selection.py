@@ -14,10 +14,9 @@ from markets.models import UpdateStatistic
 
 Window = tuple[dt.datetime | None, dt.datetime | None]  # both inclusive
 Bound = tuple[str, dt.datetime]  # an operand and an instant
-# Looking up each identity in the primary key costs about 4 µs, a row of a scan about 0.3: it pays where the times cut
-# out a small share of the rows. And few rows an identity: where every day was appended alone, they lie far apart.
-MOST_ROWS_A_PROBE = 30
-LARGEST_SHARE_PROBED = 0.1
+# Microseconds, to weigh one way against the other: looking up an identity in the primary key; each row that it has
+# there, on a page of its own where every day was appended alone; each row that a scan only passes by.
+PROBE, PROBED_ROW, SCANNED_ROW = 4.0, 1.0, 0.15
 MOST_IDENTITIES_NAMED = 500  # beyond, a scan compares each row with too many
 
 
@@ -181,8 +180,7 @@ def _expected(
         not has_time_index
         and bool(contract.identity_columns)
         and contract.key_columns[-1] == TIME_INDEX  # else the times are found together already
-        and rows <= identities * MOST_ROWS_A_PROBE
-        and rows <= stored * LARGEST_SHARE_PROBED + 1
+        and PROBE * identities + PROBED_ROW * rows <= SCANNED_ROW * stored
     )
     return Expected(rows, identities, by_probes)
 

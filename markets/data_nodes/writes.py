@@ -19,7 +19,13 @@ from markets.data_nodes.progress import (
     stored_progress,
 )
 from markets.data_nodes.statistics import ASSET_DIMENSION, Identity, from_microseconds
-from markets.data_nodes.storage import TableContract, add_primary_key, append_rows, create_table
+from markets.data_nodes.storage import (
+    TableContract,
+    add_primary_key,
+    append_rows,
+    create_table,
+    ensure_time_index,
+)
 from markets.data_nodes.upserts import existing_keys, staged, upsert_staged
 from markets.engine.frames import ValidFrame, validate_frame
 from markets.exceptions import DuplicateKeys, InvalidInput
@@ -77,6 +83,7 @@ class Write:
                 return
             self.validate()  # another process made the table meanwhile
         mode = write_mode_of(self.node)
+        self._index_by_time()
         _, identities = self.valid.identity_codes()
         is_new = is_after_progress(self.valid, stored_progress(self.storage, identities))
         fresh = self.valid if is_new.all() else self.valid.take(np.flatnonzero(is_new))
@@ -105,6 +112,10 @@ class Write:
             dict(self.tokens),
         )
 
+    def _index_by_time(self) -> None:
+        if self.node.index_by_time and self.storage.is_engine_table:
+            ensure_time_index(self._contract)
+
     def _first_load(self, rows: ValidFrame) -> None:
         if not len(rows):
             return
@@ -112,6 +123,7 @@ class Write:
         create_table(self._contract)
         append_rows(self._contract, rows)
         add_primary_key(self._contract)
+        self._index_by_time()
         self._record(rows, asset_ids)
 
     def _append(self, rows: ValidFrame) -> None:

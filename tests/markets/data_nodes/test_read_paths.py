@@ -171,10 +171,9 @@ def test_every_selection_by_every_statement(books, monkeypatch):
     everything = both_ways(books)
     for options in SELECTIONS:
         # given both ways, and rows found by a scan or by a probe for each identity
-        monkeypatch.setattr(selection, "MOST_ROWS_A_PROBE", 0)
+        monkeypatch.setattr(selection, "SCANNED_ROW", -1)
         scanned = both_ways(books, **options)
-        monkeypatch.setattr(selection, "MOST_ROWS_A_PROBE", 10**9)
-        monkeypatch.setattr(selection, "LARGEST_SHARE_PROBED", 10**9)
+        monkeypatch.setattr(selection, "SCANNED_ROW", 10**9)
         identical(scanned, both_ways(books, **options))
         # then they are those that pandas finds in the whole
         wanted = everything[[is_wanted(options, *key) for key in everything.index]]
