@@ -12,11 +12,12 @@ import pandas as pd
 from markets.data_nodes.metadata import ColumnMetaData
 from markets.data_nodes.progress import (
     IdentityStatistics,
+    Progress,
     is_after_progress,
     lock_assets,
+    locked_progress,
     record_statistics,
     statistics_of,
-    stored_progress,
 )
 from markets.data_nodes.statistics import ASSET_DIMENSION, Identity, from_microseconds
 from markets.data_nodes.storage import (
@@ -56,6 +57,7 @@ class Write:
     written: int = 0
     last_time: dt.datetime | None = None
     changes: dict[Identity, dt.datetime] = field(default_factory=dict)
+    _known: dict[Identity, Progress] = field(default_factory=dict)
 
     def validate(self) -> None:
         contract = TableContract.of(self.storage)
@@ -85,7 +87,8 @@ class Write:
         mode = write_mode_of(self.node)
         self._index_by_time()
         _, identities = self.valid.identity_codes()
-        is_new = is_after_progress(self.valid, stored_progress(self.storage, identities))
+        self._known = locked_progress(self.storage, identities)
+        is_new = is_after_progress(self.valid, self._known)
         fresh = self.valid if is_new.all() else self.valid.take(np.flatnonzero(is_new))
         late = None if is_new.all() else self.valid.take(np.flatnonzero(~is_new))
         if late is not None and mode == "append":
@@ -166,7 +169,7 @@ class Write:
                 assert item.first_inserted is not None
                 assert item.last_inserted is not None
                 rows.append((item.identity, asset_id, item.first_inserted, item.last_inserted, item.inserted))
-        record_statistics(self.storage, rows)
+        record_statistics(self.storage, rows, self._known)
         self.last_time = from_microseconds(int(self.valid.times.max()))
 
     # --- what was written --------------------------------------------------------------------------------------------
@@ -177,7 +180,7 @@ class Write:
 
     def _record(self, rows: ValidFrame, asset_ids: dict[str, int]) -> None:
         statistics = statistics_of(rows, asset_ids)
-        record_statistics(self.storage, statistics)
+        record_statistics(self.storage, statistics, self._known)
         for identity, _, first, last, _ in statistics:
             self._changed(identity, first)
             self.last_time = last if self.last_time is None else max(self.last_time, last)

@@ -206,8 +206,13 @@ def _text_level(frame: pd.DataFrame, position: int, name: str) -> TextLevel:
             raise FrameError(f"{name} holds {label!r}: an identifier neither is blank nor begins or ends with a space.")
         if len(label) > 255:
             raise FrameError(f"{name} holds an identifier of {len(label)} characters ({label[:40]}…); 255 is the most.")
-        _check_text(label, name)
-    order = np.array(sorted(range(len(labels)), key=lambda place: str(labels[place]).encode()), dtype=np.int64)
+    try:
+        _check_text("".join(labels), name)
+    except FrameError:
+        for label in labels:  # which one it is
+            _check_text(label, name)
+    ordered = labels.tolist()  # by code point is by UTF-8 byte
+    order = np.array(sorted(range(len(ordered)), key=ordered.__getitem__), dtype=np.int64)
     rank_of_code = np.zeros(len(values), dtype=np.int64)
     rank_of_code[used[order]] = np.arange(len(order))
     return TextLevel(name, rank_of_code[codes] if len(codes) else codes, labels[order] if len(order) else labels)
