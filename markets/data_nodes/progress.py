@@ -1,7 +1,7 @@
 """The progress of a table's identities in the database: read, locked, and kept by whoever writes rows."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -142,7 +142,7 @@ def record_statistics(
             [
                 storage.pk,
                 *(array_of_texts([row[0][part] for row in rows]) for part in range(width)),
-                array_of_numbers(row[1] for row in rows),
+                array_of_numbers([row[1] for row in rows]),
                 *_numbers_of(rows),
             ],
         )
@@ -162,19 +162,23 @@ def _update_statistics(rows: Sequence[tuple[int, IdentityStatistics]]) -> None:
             FROM unnest(%s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[]) AS t(id, first, last, row_count)
             WHERE s.id = t.id
             """,
-            [array_of_numbers(id for id, _ in rows), *_numbers_of([row for _, row in rows])],
+            [array_of_numbers([id for id, _ in rows]), *_numbers_of([row for _, row in rows])],
         )
 
 
-def array_of_texts(values: Iterable[str]) -> str:
+def array_of_texts(values: Sequence[str]) -> str:
     """The literal of a text[]: a driver that looks at each value of two thousand takes longer than the server."""
-    joined = '","'.join(value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
+    if not values:
+        return "{}"
+    joined = '","'.join(values)
+    if "\\" in joined or joined.count('"') != 2 * (len(values) - 1):
+        joined = '","'.join(value.replace("\\", "\\\\").replace('"', '\\"') for value in values)
     return f'{{"{joined}"}}'
 
 
-def array_of_numbers(values: Iterable[int | None]) -> str:
+def array_of_numbers(values: Sequence[int | None]) -> str:
     """The literal of a bigint[]."""
-    return "{" + ",".join("NULL" if value is None else str(value) for value in values) + "}"
+    return "{" + str(list(values))[1:-1].replace("None", "NULL") + "}"
 
 
 def _numbers_of(rows: Sequence[IdentityStatistics]) -> list[str]:
@@ -185,9 +189,9 @@ def _numbers_of(rows: Sequence[IdentityStatistics]) -> list[str]:
             if instant not in known:
                 known[instant] = microseconds(instant)
     return [
-        array_of_numbers(known[row[2]] for row in rows),
-        array_of_numbers(known[row[3]] for row in rows),
-        array_of_numbers(row[4] for row in rows),
+        array_of_numbers([known[row[2]] for row in rows]),
+        array_of_numbers([known[row[3]] for row in rows]),
+        array_of_numbers([row[4] for row in rows]),
     ]
 
 
