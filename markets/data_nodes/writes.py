@@ -181,9 +181,13 @@ class Write:
     def _record(self, rows: ValidFrame, asset_ids: dict[str, int]) -> None:
         statistics = statistics_of(rows, asset_ids)
         record_statistics(self.storage, statistics, self._known)
-        for identity, _, first, last, _ in statistics:
-            self._changed(identity, first)
-            self.last_time = last if self.last_time is None else max(self.last_time, last)
+        if not self.changes:
+            self.changes = {identity: first for identity, _, first, _, _ in statistics}
+        else:
+            for identity, _, first, _, _ in statistics:
+                self._changed(identity, first)
+        latest = from_microseconds(int(rows.times.max()))
+        self.last_time = latest if self.last_time is None else max(self.last_time, latest)
         self.written += len(rows)
 
     def _changed(self, identity: Identity, instant: dt.datetime) -> None:
