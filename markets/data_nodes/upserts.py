@@ -38,8 +38,6 @@ def staged(contract: TableContract, frame: ValidFrame) -> Iterator[None]:
             )
         )
     copy_rows(contract, frame, into=STAGE)
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("ANALYZE {}").format(STAGE))
     yield  # after an error the transaction is over, and the table with it
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL("DROP TABLE {}").format(STAGE))
@@ -49,6 +47,7 @@ def existing_keys(contract: TableContract, *, most: int) -> tuple[list[str], int
     """The first staged keys that the table holds, as text, and how many there are."""
     keys = list(contract.key_columns)
     with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("ANALYZE {}").format(STAGE))  # how to join depends on the number of rows
         cursor.execute(
             sql.SQL(
                 "SELECT {keys}, count(*) OVER () FROM {stage} AS s JOIN {table} AS t USING ({names}) "
