@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import pandas as pd
+from django.db import connection
 from psycopg import sql
 
 from markets.data_nodes.read_arrow import read_by_arrow, sees_all
@@ -168,11 +169,22 @@ def _statistics(
     storage: StorageNode, contract: TableContract, filters: Mapping[str, list[str]], windows: Mapping[Any, Window]
 ) -> dict[tuple[str, ...], tuple[dt.datetime, dt.datetime, int]]:
     """First time, last time and number of rows of each stored identity that the filters keep and that has a window."""
-    rows = UpdateStatistic.objects.filter(storage=storage).order_by()
-    for name, values in filters.items():
-        rows = rows.filter(**{f"identity__{contract.identity_columns.index(name)}__in": values})
-    found = rows.values_list("identity", "first_time_index", "last_time_index", "row_count")
-    known = {tuple(identity): (first, last, count) for identity, first, last, count in found}
+    conditions = "".join(
+        f" AND identity[{contract.identity_columns.index(name) + 1}] = ANY(%s::text[])" for name in filters
+    )
+    with connection.cursor() as cursor:  # numbers: a driver takes ten times as long to read instants
+        cursor.execute(
+            "SELECT identity, (extract(epoch FROM first_time_index) * 1000000)::bigint, "
+            "(extract(epoch FROM last_time_index) * 1000000)::bigint, row_count "
+            f'FROM "{UpdateStatistic._meta.db_table}" WHERE storage_id = %s{conditions}',
+            [storage.pk, *filters.values()],
+        )
+        rows = cursor.fetchall()
+    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    instants = {
+        value: epoch + dt.timedelta(microseconds=value) for value in {time for row in rows for time in row[1:3]}
+    }
+    known = {tuple(identity): (instants[first], instants[last], count) for identity, first, last, count in rows}
     return {identity: known[identity] for identity in sorted(known) if identity in windows or identity[-1] in windows}
 
 
