@@ -41,7 +41,8 @@ class DataNode(StoredData):
 
     Class attributes: `index_names`; `key_columns`, the primary key's order (identities before time unless told);
     `model`, a Django model that owns the table (else the engine makes one); `_ARGS_IGNORE_IN_STORAGE_HASH`, arguments
-    that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins.
+    that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins;
+    `index_by_time`, whether the engine's table gets a second index, by time, for cross-sections of very many assets.
     `hash_namespace` sets an experiment's hashes apart, and so does its alias `namespace`; "" is none. Unless given it
     is that of the block `with hash_namespace(…)`, else the namespace of the process.
     `takes_configuration`, False where a node is of no use without what a script binds to it, so that no form offers it.
@@ -65,6 +66,7 @@ class DataNode(StoredData):
     write_mode: WriteMode = "append"
     columns_of_consequence: ClassVar[Sequence[str] | None] = None
     builds_on_own_rows: ClassVar[bool] = False
+    index_by_time: ClassVar[bool] = False
     OFFSET_START: ClassVar[dt.datetime] = EARLIEST_UPDATE
     asset_shards: ClassVar[int] = 1
     max_retries: ClassVar[int] = 3  # with the delays below a minute and a half: a server's restart, a network's hiccup
