@@ -8,10 +8,10 @@ number in another namespace is another lock.
 import hashlib
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 
-from django.db import connection
+from django.db import InterfaceError, OperationalError, connection
 
 from markets import namespaces
 
@@ -23,8 +23,10 @@ class LockSpace(IntEnum):
     JOB = 0x4D53_0002
     BEAT = 0x4D53_0003
     NAMESPACE = 0x4D53_0004
+    NODE_SHARD = 0x4D53_0005
+    STEP = 0x4D53_0006
+    BACKFILL = 0x4D53_0007
     TABLE_CHANGES = 0x4D53_0014
-    BACKFILL = 0x4D53_0005
 
 
 def lock_class(space: LockSpace) -> int:
@@ -36,10 +38,14 @@ def lock_class(space: LockSpace) -> int:
     return int.from_bytes(digest[:4], "big") % 2**31
 
 
-def try_lock(space: LockSpace, number: int) -> bool:
-    """Take the lock for this connection, or say at once that another connection has it."""
+def try_lock(space: LockSpace, number: int, *, shared: bool = False) -> bool:
+    """Take the lock for this connection, or say at once that another connection has it.
+
+    A shared lock excludes exclusive ones only.
+    """
+    function = "pg_try_advisory_lock_shared" if shared else "pg_try_advisory_lock"
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s, %s)", [lock_class(space), number % 2**31])
+        cursor.execute(f"SELECT {function}(%s, %s)", [lock_class(space), number % 2**31])
         return bool(cursor.fetchone()[0])
 
 
@@ -74,20 +80,24 @@ def await_sharers(space: LockSpace, numbers: Sequence[int], *, patience: float) 
     return True
 
 
-def unlock(space: LockSpace, number: int) -> None:
+def unlock(space: LockSpace, number: int, *, shared: bool = False) -> None:
+    function = "pg_advisory_unlock_shared" if shared else "pg_advisory_unlock"
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_unlock(%s, %s)", [lock_class(space), number % 2**31])
+        cursor.execute(f"SELECT {function}(%s, %s)", [lock_class(space), number % 2**31])
 
 
-def is_held(space: LockSpace, number: int) -> bool:
-    """Whether any connection holds the lock now."""
+_HOLDERS = (
+    "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted "
+    "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
+    "AND classid = %s::bigint::oid AND objid = %s::bigint::oid"
+)
+
+
+def is_held(space: LockSpace, number: int, *, exclusively: bool = False) -> bool:
+    """Whether any connection holds the lock now; with `exclusively`, whether one holds it alone."""
+    mode = " AND mode = 'ExclusiveLock'" if exclusively else ""
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT EXISTS (SELECT FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 2 AND granted "
-            "AND database = (SELECT oid FROM pg_database WHERE datname = current_database()) "
-            "AND classid = %s::bigint::oid AND objid = %s::bigint::oid)",
-            [lock_class(space), number % 2**31],
-        )
+        cursor.execute(f"SELECT EXISTS ({_HOLDERS}{mode})", [lock_class(space), number % 2**31])
         return bool(cursor.fetchone()[0])
 
 
@@ -102,14 +112,26 @@ def is_ours(space: LockSpace, number: int) -> bool:
         return bool(cursor.fetchone()[0])
 
 
+def end_holders(space: LockSpace, number: int) -> int:
+    """End the connections that hold the lock, and with them their transactions; returns how many were told."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM ({_HOLDERS}) AS holders "
+            "WHERE pid <> pg_backend_pid()",
+            [lock_class(space), number % 2**31],
+        )
+        return int(cursor.fetchone()[0])
+
+
 @contextmanager
-def held(space: LockSpace, number: int, *, patience: float = 0.0) -> Iterator[bool]:
+def held(space: LockSpace, number: int, *, patience: float = 0.0, shared: bool = False) -> Iterator[bool]:
     """The lock for the block, if it was free or became so within `patience` seconds: yields whether it was."""
     deadline = time.monotonic() + patience
-    while not (taken := try_lock(space, number)) and time.monotonic() < deadline:
+    while not (taken := try_lock(space, number, shared=shared)) and time.monotonic() < deadline:
         time.sleep(SECONDS_BETWEEN_TRIES)
     try:
         yield taken
     finally:
         if taken and connection.connection is not None and not connection.connection.closed:
-            unlock(space, number)
+            with suppress(OperationalError, InterfaceError):  # a connection that is lost has let go of it
+                unlock(space, number, shared=shared)

@@ -6,7 +6,7 @@ from celery import Task, shared_task
 from celery.signals import worker_init, worker_ready
 from django.db import InterfaceError, OperationalError
 
-from markets.services import audit, backfills, imports, jobs, node_runs, node_schedules, resolutions
+from markets.services import audit, backfills, imports, jobs, node_runs, node_schedules, resolutions, step_runs
 
 SECONDS_FOR_THE_DATABASE = 3.0  # a server that restarts is back by then; one that is not is asked again
 
@@ -14,8 +14,17 @@ SECONDS_FOR_THE_DATABASE = 3.0  # a server that restarts is back by then; one th
 @shared_task(name="markets.execute_job", bind=True, max_retries=None)
 def execute_job(self: Task, uid: str) -> None:
     try:
-        jobs.execute(uid)
+        jobs.execute(uid, hand_out=True)
     except (jobs.JobInterrupted, OperationalError, InterfaceError) as error:
+        raise self.retry(exc=error, countdown=SECONDS_FOR_THE_DATABASE) from error
+
+
+@shared_task(name="markets.execute_step", bind=True, max_retries=None)
+def execute_step(self: Task, uid: str) -> None:
+    redelivered = bool((self.request.delivery_info or {}).get("redelivered"))
+    try:
+        step_runs.execute(uid, redelivered=redelivered, may_kill=not self.request.is_eager)
+    except (OperationalError, InterfaceError) as error:
         raise self.retry(exc=error, countdown=SECONDS_FOR_THE_DATABASE) from error
 
 

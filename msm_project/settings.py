@@ -134,7 +134,13 @@ CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 # A message whose worker died with its machine comes back after this time; jobs found dead are queued anew long before.
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 6 * 3600}
 CELERY_BEAT_SCHEDULE = {
-    "recover interrupted jobs": {"task": "markets.recover_interrupted_jobs", "schedule": 60.0},
+    # A killed worker's work waits this long at most; a look is a few queries on partial indexes. One that comes too
+    # late to be of use (the workers were busy) is dropped for the next.
+    "recover interrupted jobs": {
+        "task": "markets.recover_interrupted_jobs",
+        "schedule": 15.0,
+        "options": {"expire_seconds": 14},
+    },
     "tidy imports that nobody applied": {"task": "markets.tidy_imports", "schedule": 24 * 3600.0},
 }
 

@@ -15,6 +15,9 @@ _TONES = {  # states of runs and jobs
     "failed": "bad",
     "running": "busy",
     "queued": "wait",
+    "waiting": "wait",
+    "skipped": "plain",
+    "cancelled": "plain",
 }
 
 

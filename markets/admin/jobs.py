@@ -2,21 +2,24 @@
 
 from typing import Any
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect, JsonResponse
 from django.shortcuts import get_object_or_404
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import mark_safe
+from django.views.decorators.http import require_POST
 from unfold.contrib.filters.admin import ChoicesDropdownFilter
 from unfold.decorators import display
 
 from markets.admin.base import ReadOnlyAdmin
 from markets.admin.formatting import NOTHING, age, duration, link, pretty_json, status_badge, utc
-from markets.admin.job_progress import job_state
+from markets.admin.job_progress import CANCEL_PERMISSION, job_state
+from markets.admin.job_steps import steps_of, steps_table
 from markets.admin.tables import Column, Fact, Table
+from markets.exceptions import MSMError
 from markets.models import Job
 from markets.services import jobs
 
@@ -25,7 +28,7 @@ from markets.services import jobs
 class JobAdmin(ReadOnlyAdmin):
     list_display = ("title", "state", "asked", "by", "num_duration", "progress_text_short")
     list_filter = (("status", ChoicesDropdownFilter),)
-    list_select_related = ("requested_by",)
+    list_select_related = ("requested_by", "cancelled_by")
     sortable_by = ()
     search_fields = ("title__icontains",)
     search_help_text = "Words of the title"
@@ -60,7 +63,26 @@ class JobAdmin(ReadOnlyAdmin):
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.progress)
-        return [path("<uuid:uid>/progress/", view, name="job_progress"), *super().get_urls()]
+        cancel = self.admin_site.admin_view(require_POST(self.cancel))
+        return [
+            path("<uuid:uid>/progress/", view, name="job_progress"),
+            path("<int:pk>/cancel/", cancel, name="markets_job_cancel"),
+            *super().get_urls(),
+        ]
+
+    def cancel(self, request: HttpRequest, pk: int) -> HttpResponse:
+        """Cancel the job; the page tells how that went."""
+        if not (request.user.has_perm(CANCEL_PERMISSION) and self.has_view_permission(request)):
+            raise PermissionDenied
+        job = get_object_or_404(Job, pk=pk)
+        try:
+            job = jobs.cancel(job, user=request.user)  # type: ignore[arg-type]
+        except MSMError as error:
+            self.message_user(request, str(error), messages.ERROR)
+        else:
+            told = "is cancelled" if job.is_finished else "is being cancelled; what runs stops within a few seconds"
+            self.message_user(request, f"The job {told}.")
+        return HttpResponseRedirect(reverse("admin:markets_job_change", args=(pk,)))
 
     def progress(self, request: HttpRequest, uid: Any) -> JsonResponse:
         """The state of one job, for the progress bar."""
@@ -71,7 +93,12 @@ class JobAdmin(ReadOnlyAdmin):
 
     def page_context(self, request: HttpRequest, obj: Job) -> dict[str, Any]:
         now = timezone.now()
+        steps = steps_of(obj)
         return {
+            "may_cancel": request.user.has_perm(CANCEL_PERMISSION) and jobs.may_be_cancelled(obj),
+            "cancel_url": reverse("admin:markets_job_cancel", args=(obj.pk,)),
+            "has_steps": bool(steps),
+            "steps_table": steps_table(steps),
             "facts": [
                 Fact("Status", status_badge(obj.status, obj.get_status_display())),
                 Fact("Asked", f"{utc(obj.queued_at)} ({age(obj.queued_at, now)} ago)"),
@@ -79,7 +106,8 @@ class JobAdmin(ReadOnlyAdmin):
                 Fact("Started", utc(obj.started_at)),
                 Fact("Finished", utc(obj.finished_at)),
                 Fact("Took", duration(_seconds(obj))),
-                Fact("Attempts", obj.attempts),
+                *([] if steps else [Fact("Attempts", obj.attempts)]),
+                *([Fact("Cancelled", jobs.told_who_cancelled(obj))] if obj.cancel_requested_at else []),
                 Fact("Counters", ", ".join(f"{name}: {value:,}" for name, value in obj.counters.items()) or NOTHING),
             ],
             "progress_url": reverse("admin:job_progress", args=(obj.uid,)),

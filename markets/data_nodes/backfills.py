@@ -18,7 +18,7 @@ from markets.data_nodes.gaps import stored_identities
 from markets.data_nodes.windows import Window
 from markets.engine.text import counted, storable_text
 from markets.exceptions import AlreadyRunning, BackfillFailed
-from markets.models import Backfill, BackfillMode, BackfillPart, Job, NodeRun, NodeUpdate, PartStatus
+from markets.models import Backfill, BackfillMode, BackfillPart, NodeRun, NodeUpdate, PartStatus
 
 if TYPE_CHECKING:
     from markets.data_nodes.node import DataNode
@@ -32,10 +32,8 @@ PATIENCE_WITH_RUNS = 600.0  # seconds a part waits for a normal run of its node 
 PARTS_AT_ONCE = 1_000  # written by one statement
 
 
-class Watcher:
+class Watcher(runs.Observer):
     """Who watches a backfill; also the observer of its runs. Each method may do nothing."""
-
-    job: Job | None = None
 
     def planned(self, plan: BackfillPlan) -> None: ...
     def resumed(self, done: int, total: int) -> None: ...
@@ -43,10 +41,6 @@ class Watcher:
     def part_finished(self, part: BackfillPart, place: int, total: int, outcome: "BackfillOutcome") -> None: ...
     def is_stopped(self) -> bool:
         return False
-
-    def node_started(self, node: "DataNode", position: int, total: int) -> None: ...
-    def node_progressed(self, node: "DataNode", done: int, total: int | None, text: str) -> None: ...
-    def node_finished(self, node: "DataNode", result: runs.RunResult) -> None: ...
 
 
 @dataclass

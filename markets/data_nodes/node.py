@@ -29,7 +29,7 @@ from markets.exceptions import InvalidInput, NotFound
 from markets.models import NodeSchedule, NodeUpdate
 
 EARLIEST_UPDATE = dt.datetime(2018, 1, 1, tzinfo=dt.UTC)
-Progress = Callable[[int, int | None, str], None]
+HOUR = 3600.0
 
 
 class DataNode(StoredData):
@@ -41,10 +41,15 @@ class DataNode(StoredData):
 
     Class attributes: `index_names`; `key_columns`, the primary key's order (identities before time unless told);
     `model`, a Django model that owns the table (else the engine makes one); `_ARGS_IGNORE_IN_STORAGE_HASH`, arguments
-    that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins.
+    that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins;
+    `index_by_time`, whether the engine's table gets a second index, by time, for cross-sections of very many assets.
     `hash_namespace` sets an experiment's hashes apart, and so does its alias `namespace`; "" is none. Unless given it
     is that of the block `with hash_namespace(…)`, else the namespace of the process.
     `takes_configuration`, False where a node is of no use without what a script binds to it, so that no form offers it.
+
+    How workers run it: `asset_shards`, in how many parts of the asset list, side by side; `max_retries`, how often an
+    error that may pass is tried again, first after `retry_delay` seconds, then four times as long each time;
+    `retry_on`, errors of its own that may pass; `time_limit`, seconds that one try may take (None: any time).
 
     `write_mode`, on the class or the instance, says what becomes of rows that are not later than the last row of their
     identity: `append` leaves them alone, `overwrite` inserts them or writes them over what is stored, `insert_only`
@@ -61,7 +66,15 @@ class DataNode(StoredData):
     write_mode: WriteMode = "append"
     columns_of_consequence: ClassVar[Sequence[str] | None] = None
     builds_on_own_rows: ClassVar[bool] = False
+    index_by_time: ClassVar[bool] = False
     OFFSET_START: ClassVar[dt.datetime] = EARLIEST_UPDATE
+    asset_shards: ClassVar[int] = 1
+    max_retries: ClassVar[int] = 3  # with the delays below a minute and a half: a server's restart, a network's hiccup
+    retry_delay: ClassVar[float] = 5.0
+    retry_on: ClassVar[tuple[type[Exception], ...]] = ()
+    # Below the six hours after which the broker hands out an unanswered message once more. What takes longer than four
+    # hours loses as much when its machine is restarted: let it write in several runs.
+    time_limit: ClassVar[float | None] = 4 * HOUR
     _ARGS_IGNORE_IN_STORAGE_HASH: ClassVar[Sequence[str]] = ()
     _ARGS_IGNORE_IN_HASHES: ClassVar[Sequence[str]] = ()
     takes_configuration: ClassVar[bool] = True
@@ -69,7 +82,7 @@ class DataNode(StoredData):
     arguments: dict[str, Any]
     hash_namespace: str = ""
     last_run: "runs.RunResult | None" = None
-    _progress: Progress | None = None
+    _observer: "runs.Observer | None" = None
     _hands_positions_on: bool = False
     _names_namespace: bool = False
 
@@ -265,10 +278,33 @@ class DataNode(StoredData):
         )
         return backfills.backfill_node(self, request, dry_run=dry_run)
 
-    def report_progress(self, done: int, total: int | None = None, text: str = "") -> None:
-        """Tell whoever watches how far `update()` has come."""
-        if self._progress is not None:
-            self._progress(done, total, text)
+    def report_progress(
+        self,
+        done: int,
+        total: int | None = None,
+        text: str = "",
+        *,
+        assets: int | None = None,
+        rows: int | None = None,
+    ) -> None:
+        """Tell whoever watches how far `update()` has come: `done` of `total` units, and what is being done.
+
+        `assets` and `rows` say how many are ready. Where `total` is the number of assets to update, `done` tells them.
+        """
+        if self._observer is None:
+            return
+        self._observer.node_progressed(self, done, total, text)
+        scope = getattr(self, "update_statistics", None)
+        listed = scope.asset_list if scope is not None else None
+        if assets is None and listed is not None and total == len(listed):
+            assets = done
+        counts = {"assets_done": assets, "rows_returned": rows}
+        self.node_counted(**{name: number for name, number in counts.items() if number is not None})
+
+    def node_counted(self, **counts: int) -> None:
+        """Tell whoever watches what became known: `assets_total`, `assets_done`, `rows_returned`."""
+        if self._observer is not None and counts:
+            self._observer.node_counted(self, **counts)
 
 
 def _remembering_arguments(initialise: Callable[..., None]) -> Callable[..., None]:

@@ -1,21 +1,25 @@
-"""Reads a DataNode's table into an indexed frame: one query, binary COPY, an index built from integer codes."""
+"""Reads a DataNode's table into an indexed frame: checks what is asked for and chooses the way that is fastest."""
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
-import numpy as np
 import pandas as pd
 from django.db import connection
 from psycopg import sql
 
+from markets.data_nodes.read_arrow import read_by_arrow, sees_all
+from markets.data_nodes.read_copy import read_by_copy
+from markets.data_nodes.selection import AnySelection, Selection, Window, WindowedSelection
 from markets.data_nodes.storage import TableContract
-from markets.engine.binary_copy import unpack_fixed_rows
-from markets.engine.dtypes import EPOCH_2000_DAYS, EPOCH_2000_US, NOT_A_TIME
-from markets.engine.frames import TIME_INDEX
+from markets.engine.frame_building import FrameBuilder
 from markets.engine.text import storable_text
 from markets.exceptions import InvalidInput, clipped
 from markets.models import StorageNode, UpdateStatistic
+
+ASSET_DIMENSION = "asset_identifier"
+MOST_NAMED = 20  # columns in a message
+ROWS_BY_COPY = 300_000  # a connection of its own costs 40 ms, which Arrow earns back at about so many rows
 
 
 class IdentityRange(TypedDict, total=False):
@@ -28,20 +32,6 @@ class IdentityRange(TypedDict, total=False):
 
 
 RangeMap = Mapping[str, IdentityRange] | Mapping[Any, IdentityRange]
-Window = tuple[dt.datetime | None, dt.datetime | None]  # both inclusive
-_FIXED = {  # token → (SQL that never gives null, wire dtype)
-    "float64": ("coalesce({0}, 'NaN'::float8)", ">f8"),
-    "float32": ("coalesce({0}, 'NaN'::float4)", ">f4"),
-    "int64": ("coalesce({0}, 0::bigint)", ">i8"),
-    "int32": ("coalesce({0}, 0)", ">i4"),
-    "int16": ("coalesce({0}, 0::smallint)", ">i2"),
-    "bool": ("coalesce({0}::int, -1)::smallint", ">i2"),
-    "timestamp with time zone": ("coalesce({0}, '-infinity'::timestamptz)", ">i8"),
-    "date": ("coalesce({0}, '-infinity'::date)", ">i4"),
-}
-ASSET_DIMENSION = "asset_identifier"
-MOST_NAMED = 20  # columns in a message
-_NULLABLE_INTEGERS = {"int64": "Int64", "int32": "Int32", "int16": "Int16"}
 
 
 def read_frame(
@@ -54,6 +44,7 @@ def read_frame(
     dimension_filters: Mapping[str, Sequence[str]] | None = None,
     range_map: RangeMap | None = None,
     columns: Sequence[str] | None = None,
+    most_rows: int | None = None,
 ) -> pd.DataFrame:
     """Rows of a table, indexed by its `index_names` and ordered by them.
 
@@ -61,31 +52,52 @@ def read_frame(
     numpy dtypes with NaN or NaT where null. Bounds are aware datetimes, inclusive unless told. `dimension_filters`
     keeps the named identities; `range_map` gives each identifier of the last dimension (or each identity, as a tuple of
     all dimensions) a window of its own and is combined with the global bounds; the database counts microseconds, and so
-    do the bounds. An empty list or map gives an empty frame with the right columns; unknown identifiers give no
-    rows. Raises InvalidInput for a naive bound, an unknown column or dimension, or both kinds of identity filter.
+    do the bounds. An empty list or map gives an empty frame with the right columns; unknown identifiers give no rows.
+    Where there are more than `most_rows` rows, that many of them come, whichever. Raises InvalidInput for a naive
+    bound, an unknown column or dimension, or both kinds of identity filter.
     """
     contract = TableContract.of(storage)
     wanted = _wanted_columns(storage, contract, columns)
     windows = None if range_map is None else _windows(range_map)
-    identities = _identities(storage, contract, dimension_filters, windows)
+    filters = _filters(storage, contract, dimension_filters, windows)
     bounds = [
-        (">=" if great_or_equal else ">", aware(start_date, "start_date")),
-        ("<=" if less_or_equal else "<", aware(end_date, "end_date")),
+        (operand, instant)
+        for operand, instant in (
+            (">=" if great_or_equal else ">", aware(start_date, "start_date")),
+            ("<=" if less_or_equal else "<", aware(end_date, "end_date")),
+        )
+        if instant is not None
     ]
-    if contract.columns is None or not identities:
-        return _frame(contract, wanted, identities, np.empty(0, np.int64), np.empty(0, np.int64), None)
-    source = _source(contract, identities, bounds, windows)
-    if any(token == "string" for token in wanted.values()):
-        return _read_with_text(contract, wanted, identities, source)
-    return _read_fixed(contract, wanted, identities, source)
+    if contract.columns is None:
+        return FrameBuilder(contract.index_names, wanted).frame()
+    if windows is None:
+        return _read(Selection(contract, storage.pk, filters, bounds), wanted, most_rows)
+    statistics = _statistics(storage, contract, filters, windows)
+    place = contract.identity_columns.index(identifier_dimension(contract.index_names))
+    chosen = {name: windows[name] if name in windows else windows[name[place]] for name in statistics}
+    return _read(WindowedSelection.of(contract, chosen, bounds, statistics), wanted, most_rows)
 
 
 def empty_frame(storage: StorageNode) -> pd.DataFrame:
     """No rows, with the index names, columns and dtypes of the table."""
     contract = TableContract.of(storage)
-    return _frame(
-        contract, _wanted_columns(storage, contract, None), [], np.empty(0, np.int64), np.empty(0, np.int64), None
-    )
+    return FrameBuilder(contract.index_names, _wanted_columns(storage, contract, None)).frame()
+
+
+def _read(selection: AnySelection, wanted: dict[str, str], most_rows: int | None) -> pd.DataFrame:
+    expected = selection.expected()
+    builder = FrameBuilder(selection.contract.index_names, wanted)
+    if not expected.identities:
+        return builder.frame()
+    source = selection.source(by_probes=expected.by_probes)
+    if most_rows is not None:
+        source = sql.SQL("{} LIMIT {}").format(source, sql.Literal(most_rows))
+    if expected.rows > ROWS_BY_COPY and sees_all():
+        if read_by_arrow(selection.contract, wanted, source, builder):
+            return builder.frame()
+        builder = FrameBuilder(selection.contract.index_names, wanted)
+    read_by_copy(selection.contract, wanted, source, builder)
+    return builder.frame()
 
 
 def aware(instant: object, name: str) -> dt.datetime | None:
@@ -131,13 +143,13 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(shown[:MOST_NAMED]) + more
 
 
-def _identities(
+def _filters(
     storage: StorageNode,
     contract: TableContract,
     dimension_filters: Mapping[str, Sequence[str]] | None,
     windows: Mapping[Any, Window] | None,
-) -> list[tuple[str, ...]]:
-    """The stored identities that the filters keep, sorted: the dictionary that turns codes into text."""
+) -> dict[str, list[str]]:
+    """Dimension → the values that are wanted of it; the windows' own, too."""
     filters = {
         name: identifiers(values, name) for name, values in (dimension_filters or {}).items() if values is not None
     }
@@ -150,16 +162,37 @@ def _identities(
             raise InvalidInput("Give either a list of identifiers or a range map, not both.")
         named = [key[place] if isinstance(key, tuple) and len(key) > place else key for key in windows]
         filters[last] = identifiers(named, last)
-    statistics = UpdateStatistic.objects.filter(storage=storage)
-    for name, values in filters.items():
+    for name in filters:
         if name not in contract.identity_columns:
             known = ", ".join(contract.identity_columns) or "none"
             raise InvalidInput(f"{storage} has no dimension {clipped(name)!r}; its dimensions are {known}.")
-        statistics = statistics.filter(**{f"identity__{contract.identity_columns.index(name)}__in": values})
-    identities = (tuple(identity) for identity in statistics.values_list("identity", flat=True))
-    if windows is not None:
-        identities = (identity for identity in identities if identity in windows or identity[place] in windows)
-    return sorted(identities, key=lambda parts: [part.encode() for part in parts])
+    return filters
+
+
+def _statistics(
+    storage: StorageNode, contract: TableContract, filters: Mapping[str, list[str]], windows: Mapping[Any, Window]
+) -> dict[tuple[str, ...], tuple[dt.datetime, dt.datetime, int]]:
+    """First time, last time and number of rows of each stored identity that the filters keep and that has a window."""
+    conditions = "".join(
+        f" AND identity[{contract.identity_columns.index(name) + 1}] = ANY(%s::text[])" for name in filters
+    )
+    with connection.cursor() as cursor:  # numbers: a driver takes ten times as long to read instants
+        cursor.execute(
+            "SELECT identity, (extract(epoch FROM first_time_index) * 1000000)::bigint, "
+            "(extract(epoch FROM last_time_index) * 1000000)::bigint, row_count "
+            f'FROM "{UpdateStatistic._meta.db_table}" WHERE storage_id = %s{conditions}',
+            [storage.pk, *filters.values()],
+        )
+        rows = cursor.fetchall()
+    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
+    instants = {
+        value: epoch + dt.timedelta(microseconds=value) for value in {time for row in rows for time in row[1:3]}
+    }
+    known = {tuple(identity): (instants[first], instants[last], count) for identity, first, last, count in rows}
+    place = contract.identity_columns.index(identifier_dimension(contract.index_names))
+    return {
+        identity: known[identity] for identity in sorted(known) if identity in windows or identity[place] in windows
+    }
 
 
 def identifier_dimension(index_names: Sequence[str]) -> str:
@@ -172,50 +205,6 @@ def identifiers(values: object, name: str) -> list[str]:
     if isinstance(values, str) or not isinstance(values, Iterable):
         raise InvalidInput(f"{name} takes a list of identifiers, not {values!r}. Write [{values!r}].", field=name)
     return [text for text in map(str, values) if storable_text(text) == text]
-
-
-def _source(
-    contract: TableContract,
-    identities: list[tuple[str, ...]],
-    bounds: list[tuple[str, dt.datetime | None]],
-    windows: Mapping[Any, Window] | None,
-) -> sql.Composed:
-    """FROM and WHERE: the identities with their codes (and windows), joined to the table on its key."""
-    arrays: list[sql.Composable] = []
-    names: list[sql.Composable] = []
-    on: list[sql.Composable] = []
-    for position, name in enumerate(contract.identity_columns):
-        arrays.append(sql.SQL("{}::text[]").format(sql.Literal([identity[position] for identity in identities])))
-        names.append(sql.Identifier(f"identity_{position}"))
-        on.append(sql.SQL("t.{} = i.{}").format(sql.Identifier(name), names[-1]))
-    if not arrays:
-        arrays, names = [sql.SQL("ARRAY['']")], [sql.Identifier("whole_table")]
-    conditions: list[sql.Composable] = []
-    for operand, instant in bounds:
-        if instant is not None:
-            conditions.append(_compare(sql.SQL("t.time_index"), operand, sql.Literal(instant)))
-    if windows is not None:
-        place = contract.identity_columns.index(identifier_dimension(contract.index_names))
-        chosen = [windows[identity] if identity in windows else windows[identity[place]] for identity in identities]
-        for place, column in enumerate(("starts", "ends")):
-            arrays.append(sql.SQL("{}::timestamptz[]").format(sql.Literal([window[place] for window in chosen])))
-            names.append(sql.Identifier(column))
-        starts = [start for start, _ in chosen if start is not None]
-        if len(starts) == len(identities):  # lets the planner skip what no identity wants
-            conditions.append(sql.SQL("t.time_index >= {}").format(sql.Literal(min(starts))))
-        conditions.append(sql.SQL("t.time_index >= coalesce(i.starts, '-infinity')"))
-        conditions.append(sql.SQL("t.time_index <= coalesce(i.ends, 'infinity')"))
-    return sql.SQL("FROM unnest({}) WITH ORDINALITY AS i({}, code) JOIN {} AS t ON {}{}").format(
-        sql.SQL(", ").join(arrays),
-        sql.SQL(", ").join(names),
-        sql.Identifier(contract.table_name),
-        sql.SQL(" AND ").join(on) if on else sql.SQL("true"),
-        sql.SQL(" WHERE ") + sql.SQL(" AND ").join(conditions) if conditions else sql.SQL(""),
-    )
-
-
-def _compare(left: sql.Composable, operand: str, right: sql.Composable) -> sql.Composed:
-    return sql.SQL("{} {} {}").format(left, sql.SQL(operand), right)
 
 
 def _windows(range_map: RangeMap) -> dict[Any, Window]:
@@ -237,130 +226,3 @@ def _windows(range_map: RangeMap) -> dict[Any, Window]:
             bounds.append(instant)
         windows[identity] = (bounds[0], bounds[1])
     return windows
-
-
-def _read_fixed(
-    contract: TableContract, wanted: dict[str, str], identities: list[tuple[str, ...]], source: sql.Composed
-) -> pd.DataFrame:
-    selected: list[sql.Composable] = [sql.SQL("i.code"), sql.SQL("t.time_index")]
-    wires = [">i8", ">i8"]
-    for name, token in wanted.items():
-        expression, wire = _FIXED[token]
-        column = sql.SQL("t.{}").format(sql.Identifier(name))
-        selected.append(sql.SQL(expression).format(column))
-        wires.append(wire)
-        if token in _NULLABLE_INTEGERS:
-            selected.append(sql.SQL("({} IS NULL)").format(column))
-            wires.append("u1")
-    statement = sql.SQL("COPY (SELECT {} {}) TO STDOUT (FORMAT binary)").format(sql.SQL(", ").join(selected), source)
-    data = bytearray()
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for block in copy:
-            data += block
-    arrays = unpack_fixed_rows(data, wires)
-    codes = arrays[0].astype(np.int64) - 1
-    times = arrays[1].astype(np.int64) + EPOCH_2000_US
-    values: dict[str, Any] = {}
-    position = 2
-    for name, token in wanted.items():
-        values[name] = arrays[position]
-        position += 1
-        if token in _NULLABLE_INTEGERS:
-            values[name] = (arrays[position - 1], arrays[position])
-            position += 1
-    return _frame(contract, wanted, identities, codes, times, values)
-
-
-def _read_with_text(
-    contract: TableContract, wanted: dict[str, str], identities: list[tuple[str, ...]], source: sql.Composed
-) -> pd.DataFrame:
-    """Tables with text columns have no fixed-width rows: the driver decodes them."""
-    selected: list[sql.Composable] = [sql.SQL("i.code"), sql.SQL("t.time_index")]
-    selected += [sql.SQL("t.{}").format(sql.Identifier(name)) for name in wanted]
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("SELECT {} {}").format(sql.SQL(", ").join(selected), source))
-        rows = cursor.fetchall()
-    codes = np.fromiter((row[0] for row in rows), dtype=np.int64, count=len(rows)) - 1
-    times = pd.DatetimeIndex([row[1] for row in rows], tz="UTC").as_unit("us").asi8 if rows else np.empty(0, np.int64)
-    values = {name: [row[position + 2] for row in rows] for position, name in enumerate(wanted)}
-    return _frame(contract, wanted, identities, codes, times, values)
-
-
-def _frame(
-    contract: TableContract,
-    wanted: dict[str, str],
-    identities: list[tuple[str, ...]],
-    codes: np.ndarray,
-    times: np.ndarray,
-    values: dict[str, Any] | None,
-) -> pd.DataFrame:
-    order = np.lexsort((codes, times))
-    codes, times = codes[order], times[order]
-    index = _index(contract, identities, codes, times)
-    columns = {name: _column(None if values is None else values[name], token, order) for name, token in wanted.items()}
-    return pd.DataFrame(columns, index=index, copy=False)
-
-
-def _index(
-    contract: TableContract, identities: list[tuple[str, ...]], codes: np.ndarray, times: np.ndarray
-) -> pd.Index:
-    is_new = np.ones(len(times), dtype=bool)
-    is_new[1:] = times[1:] != times[:-1]
-    stamps = pd.DatetimeIndex(times[is_new] * 1_000, tz="UTC", name=TIME_INDEX).as_unit("ns")
-    if not contract.identity_columns:
-        return stamps
-    levels: list[pd.Index] = [stamps]
-    level_codes: list[np.ndarray] = [np.cumsum(is_new) - 1]
-    used, compact = np.unique(codes, return_inverse=True)
-    for position in range(len(contract.identity_columns)):
-        labels = [identities[code][position] for code in used.tolist()]
-        distinct = sorted(set(labels))  # by code point, as collation "C" sorts; pandas slices sorted levels only
-        rank = {label: place for place, label in enumerate(distinct)}
-        label_codes = np.array([rank[label] for label in labels], dtype=np.int64)
-        levels.append(pd.Index(distinct, dtype="str"))
-        level_codes.append(label_codes[compact] if len(labels) else np.empty(0, dtype=np.int64))
-    return pd.MultiIndex(levels=levels, codes=level_codes, names=list(contract.index_names), verify_integrity=False)
-
-
-def _column(values: Any, token: str, order: np.ndarray) -> Any:
-    """One value column in row order, in the dtype that readers are promised."""
-    if token == "string":
-        return pd.array([] if values is None else [values[row] for row in order.tolist()], dtype="str")
-    if values is None:
-        values = np.empty(0, dtype="M8[us]") if token == "timestamp with time zone" else []
-    elif isinstance(values, list):
-        values = [values[row] for row in order.tolist()]
-    if isinstance(values, list):
-        return _decoded(values, token)
-    if token in _NULLABLE_INTEGERS:
-        numbers, is_null = values
-        numbers = numbers[order].astype(numbers.dtype.newbyteorder("="))
-        is_null = is_null[order].astype(bool)
-        return pd.arrays.IntegerArray(numbers, is_null) if is_null.any() else numbers
-    values = values[order]
-    if token == "bool":
-        values = values.astype(np.int16)
-        missing = values < 0
-        return pd.arrays.BooleanArray(values > 0, missing) if missing.any() else values.astype(bool)
-    if token == "timestamp with time zone":
-        values = values.astype(np.int64)
-        stamps = np.where(values == NOT_A_TIME, NOT_A_TIME, (values + EPOCH_2000_US) * 1_000)
-        return pd.DatetimeIndex(stamps.astype("M8[ns]"), tz="UTC")
-    if token == "date":
-        values = values.astype(np.int64)
-        missing = values == np.iinfo(np.int32).min
-        return np.where(missing, NOT_A_TIME, values + EPOCH_2000_DAYS).astype("M8[D]").astype(object)  # NaT: None
-    return values.astype(values.dtype.newbyteorder("="))
-
-
-def _decoded(values: list[Any], token: str) -> Any:
-    if token == "timestamp with time zone":
-        return pd.DatetimeIndex(values, tz="UTC").as_unit("ns")
-    if token == "date":
-        return np.array(values, dtype=object)
-    has_null = any(value is None for value in values)
-    if token in _NULLABLE_INTEGERS:
-        return pd.array(values, dtype=_NULLABLE_INTEGERS[token]) if has_null else np.array(values, dtype=token)
-    if token == "bool":
-        return pd.array(values, dtype="boolean") if has_null else np.array(values, dtype=bool)
-    return np.array([np.nan if value is None else value for value in values], dtype=token)

@@ -2,12 +2,11 @@
 
 import datetime as dt
 import logging
-import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from django.db import connection, transaction
@@ -21,30 +20,36 @@ from markets.data_nodes.access import APIDataNode
 from markets.data_nodes.hash_namespaces import hash_namespace
 from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import aware, empty_frame
+from markets.data_nodes.run_locks import NodeBusy, is_alive, lock_node
+from markets.data_nodes.run_logs import LOGGER_NAME, LONGEST_LOG, RunLog, keep_log
+from markets.data_nodes.sharding import of_shard, refuse_foreign_assets, remember_scope_of_shard
 from markets.data_nodes.statistics import ASSET_DIMENSION, UpdateStatistics, identifiers_of, load_statistics
 from markets.data_nodes.tails import DeletedTail, DimensionFilters, delete_tail, rewound
 from markets.data_nodes.windows import Window
 from markets.data_nodes.writes import Write
+from markets.engine.shards import WHOLE, Shard
 from markets.engine.text import storable_text
-from markets.exceptions import AlreadyRunning, DependencyCycleError, InvalidInput, MSMError, RunSuperseded
+from markets.exceptions import DependencyCycleError, InvalidInput, RunSuperseded
 from markets.models import Job, NodeRun, NodeUpdate, RunStatus, StorageNode
 
 if TYPE_CHECKING:
     from markets.data_nodes.node import DataNode
 
-LOGGER_NAME = "msm.nodes"
 logger = logging.getLogger(f"{LOGGER_NAME}.runs")
-LONGEST_LOG = 100_000  # characters kept of a run's log: a page can show it
+DIED = "The process that ran this update died or lost its database. Nothing of the run was written; run it again."
 PATIENCE_WITH_DEPENDENCIES = 600.0  # seconds: two trees that share a node take turns at it
 
 
-class Observer(Protocol):
-    """Who watches a tree of runs."""
+class Observer:
+    """Who watches a tree of runs. A subclass overrides what it wants to hear."""
 
-    job: Job | None
+    job: Job | None = None
 
     def node_started(self, node: "DataNode", position: int, total: int) -> None: ...
     def node_progressed(self, node: "DataNode", done: int, total: int | None, text: str) -> None: ...
+    def node_counted(self, node: "DataNode", **counts: int) -> None:
+        """What became known: `assets_done`, `assets_total`, `rows_returned`."""
+
     def node_finished(self, node: "DataNode", result: "RunResult") -> None: ...
 
 
@@ -85,10 +90,10 @@ def run_tree(
         if observer is not None:
             observer.node_started(node, position, len(order))
         if node is head:
-            result = _run_one(node, override_update_stats, observer, recompute_stale=recompute_stale)
+            result = run_node(node, observer, override=override_update_stats, recompute_stale=recompute_stale)
         else:
             patience = PATIENCE_WITH_DEPENDENCIES
-            result = _run_one(node, None, observer, recompute_stale=recompute_stale, patience=patience)
+            result = run_node(node, observer, recompute_stale=recompute_stale, patience=patience)
         if observer is not None:
             observer.node_finished(node, result)
         frame = result.frame if node is head else frame
@@ -99,7 +104,7 @@ def run_window(
     node: "DataNode", window: Window, *, observer: Observer | None = None, patience: float = 0.0
 ) -> RunResult:
     """Run one node over a window of the past. Raises AlreadyRunning when another run outlasts the patience."""
-    return _run_one(node, None, observer, recompute_stale=False, patience=patience, window=window)
+    return run_node(node, observer, patience=patience, window=window)
 
 
 def execution_order(head: "DataNode") -> "list[DataNode]":
@@ -117,9 +122,8 @@ def execution_order(head: "DataNode") -> "list[DataNode]":
             circle = [*path[path.index(node.update_hash) :], node.update_hash]
             raise DependencyCycleError(f"DataNodes depend on each other in a circle: {' → '.join(circle)}.")
         path.append(node.update_hash)
-        for dependency in node.upstream().values():
-            if not isinstance(dependency, APIDataNode):
-                visit(dependency)
+        for dependency in nodes_read(node):
+            visit(dependency)
         path.pop()
         order[node.update_hash] = node
 
@@ -127,33 +131,39 @@ def execution_order(head: "DataNode") -> "list[DataNode]":
     return list(order.values())
 
 
-def _run_one(
+def nodes_read(node: "DataNode") -> "list[DataNode]":
+    """The nodes that this one reads directly and that run before it; what it reads by identifier is not among them."""
+    return [read for read in node.upstream().values() if not isinstance(read, APIDataNode)]
+
+
+def run_node(
     node: "DataNode",
-    override: UpdateStatistics | None,
-    observer: Observer | None,
+    observer: Observer | None = None,
     *,
-    recompute_stale: bool,
+    override: UpdateStatistics | None = None,
+    recompute_stale: bool = False,
+    shard: Shard = WHOLE,
     patience: float = 0.0,
     window: Window | None = None,
 ) -> RunResult:
+    """Run one node, or one shard of it, as it stands; what it reads is read as it is.
+
+    Raises NodeBusy when another process runs it and does not end within `patience` seconds.
+    """
     storage = registration.ensure_storage(node)  # step 1
     update = registration.ensure_update(node, storage)  # step 2
     node.last_run = None
     for dependency in node.upstream().values():
         dependency.forget_statistics()  # what the node asks of it is asked anew
-    job = observer.job if observer is not None else None
-    if patience and observer is not None and locks.is_held(locks.LockSpace.NODE_UPDATE, update.pk):
+    observer = observer or Observer()
+    if patience and locks.is_held(locks.LockSpace.NODE_UPDATE, update.pk):
         observer.node_progressed(node, 0, None, "waiting for another run of it to end")
-    with locks.held(locks.LockSpace.NODE_UPDATE, update.pk, patience=patience) as free:
-        if not free:
-            raise AlreadyRunning(f"{update} is being updated by another process. Wait for its run to end.")
-        run = _open_run(update, job, window)
+    with lock_node(update, shard, patience=patience):
+        run = _open_run(update, observer.job, shard, window)
         update = run.node_update
         recompute = _Recompute.of(update) if recompute_stale and override is None else None
-        node._progress = (
-            (lambda done, total, text: observer.node_progressed(node, done, total, text)) if observer else None
-        )
-        with _log_of(run) as log:
+        node._observer = observer
+        with keep_log() as log:
             if update.stale_from is not None and recompute is None:
                 logger.warning("%s Recompute it: run with force_update=True.", staleness.stale_notice(update))
             try:
@@ -163,7 +173,7 @@ def _run_one(
                     transaction.atomic() if connection.in_atomic_block else nullcontext(),
                     hash_namespace(node.hash_namespace),
                 ):
-                    node.last_run = _steps(node, storage, run, override, recompute, log, window)
+                    node.last_run = _steps(node, storage, run, override, recompute, shard, log, window)
                 return node.last_run
             except BaseException as error:
                 logger.error("failed: %s", storable_text(str(error)))
@@ -175,7 +185,7 @@ def _run_one(
                     raise told from error
                 raise
             finally:
-                node._progress = None
+                node._observer = None
 
 
 def _tables_read(node: "DataNode", update: NodeUpdate) -> list[int]:
@@ -186,23 +196,32 @@ def _tables_read(node: "DataNode", update: NodeUpdate) -> list[int]:
     return sorted(StorageNode.objects.filter(storage_hash__in=hashes).values_list("pk", flat=True))
 
 
-def _open_run(update: NodeUpdate, job: Job | None, window: Window | None) -> NodeRun:
-    """A new run record. A record that still says "running" belongs to a process that died: its lock was free."""
+def _open_run(update: NodeUpdate, job: Job | None, shard: Shard, window: Window | None) -> NodeRun:
+    """A new run record. A record that still says "running" without a lock belongs to a process that died."""
     with transaction.atomic():
         update = NodeUpdate.objects.select_for_update(of=("self",)).select_related("storage").get(pk=update.pk)
-        _close_interrupted(NodeRun.objects.filter(node_update=update))
+        for other in NodeRun.objects.filter(node_update=update, status=RunStatus.RUNNING):
+            part = Shard(other.shard, other.shard_count)
+            if shard.is_whole or part == shard or not is_alive(update.pk, part):
+                _close_interrupted(NodeRun.objects.filter(pk=other.pk))
+            elif part.count != shard.count:  # the class was changed meanwhile: their assets overlap
+                raise NodeBusy(update)
         fields = window.run_fields() if window is not None else {}
-        return NodeRun.objects.create(node_update=update, job=job, started_at=timezone.now(), **fields)
+        parts = {"shard": shard.index, "shard_count": shard.count}
+        return NodeRun.objects.create(node_update=update, job=job, started_at=timezone.now(), **parts, **fields)
 
 
 def _close_interrupted(dead: QuerySet[NodeRun]) -> int:
-    return dead.filter(status=RunStatus.RUNNING).update(
+    return close_runs(dead, "Interrupted", DIED)
+
+
+def close_runs(runs: QuerySet[NodeRun], error_type: str, message: str) -> int:
+    """Record those of the runs that still say "running" as failed; returns how many."""
+    return runs.filter(status=RunStatus.RUNNING).update(
         status=RunStatus.FAILED,
         finished_at=Greatest("started_at", timezone.now()),  # a clock may have been set back
-        error_type="Interrupted",
-        error_message=(
-            "The process that ran this update died or lost its database. Nothing of the run was written; run it again."
-        ),
+        error_type=error_type,
+        error_message=message,
     )
 
 
@@ -211,8 +230,9 @@ def close_interrupted_runs() -> int:
 
     A run takes its lock before it makes its record, so a record that says "running" beside a free lock has no process.
     """
-    running = NodeRun.objects.filter(status=RunStatus.RUNNING).values_list("pk", "node_update_id")
-    dead = [run for run, update in list(running) if not locks.is_held(locks.LockSpace.NODE_UPDATE, update)]
+    running = NodeRun.objects.filter(status=RunStatus.RUNNING)
+    names = ("pk", "node_update_id", "shard", "shard_count")
+    dead = [pk for pk, update, index, count in running.values_list(*names) if not is_alive(update, Shard(index, count))]
     return _close_interrupted(NodeRun.objects.filter(pk__in=dead)) if dead else 0
 
 
@@ -234,35 +254,46 @@ def _steps(
     run: NodeRun,
     override: UpdateStatistics | None,
     recompute: _Recompute | None,
-    log: "_RunLog",
+    shard: Shard,
+    log: RunLog,
     window: Window | None,
 ) -> RunResult:
     timings: dict[str, float] = {}
     begun = time.perf_counter()
+    idle = False
     with _timed(timings, "statistics"):  # steps 3 and 4
         node.update_statistics = load_statistics(storage, node.statistics_scope()) if override is None else override
         if recompute is not None:
             logger.info("computing again from %s", f"{recompute.since:%Y-%m-%d %H:%M:%S} UTC")
             node.update_statistics = rewound(node.update_statistics, storage, recompute.since, node.statistics_scope())
         assets = node.get_asset_list()
+        if not shard.is_whole:
+            node.update_statistics = of_shard(node, node.update_statistics, shard, assets)
         if window is not None:
             node.update_statistics = window.statistics(node, storage, assets)
         elif assets is not None and override is None:
-            identifiers = identifiers_of(assets)
+            everything = identifiers_of(assets)
+            identifiers = everything if shard.is_whole else shard.cut(everything)
+            # An empty part is not an empty list: `update()` might take that for "all there are".
+            idle = not shard.is_whole and bool(everything or shard.index) and not identifiers
+            node.node_counted(assets_total=len(identifiers))
             node.update_statistics = node.update_statistics.update_assets(
                 identifiers, init_fallback_date=node.OFFSET_START
             )
     with _timed(timings, "update"):  # step 5
-        output = _as_output(node.update())
+        output = NodeOutput(pd.DataFrame()) if idle else _as_output(node.update())
     with _timed(timings, "validate"):
         writes = _writes(node, storage, output)
         if window is not None:
             window.clip(writes)
+        if not shard.is_whole:
+            refuse_foreign_assets(writes, shard)
     with _timed(timings, "quality"):
         outcomes = quality.judge(node, writes[0])
         run.quality = quality.as_json(outcomes)
         quality.refuse_critical(outcomes)
     rows_returned = sum(len(write.valid) for write in writes if write.valid is not None)
+    node.node_counted(rows_returned=rows_returned)
     began = time.perf_counter()
     with transaction.atomic():  # steps 6 to 9
         _claim(run)
@@ -271,8 +302,9 @@ def _steps(
                 table = registration.ensure_storage(member)
                 gone = delete_tail(table, recompute.since, _own_filters(member, node.update_statistics.asset_list))
                 _mark_readers(member, run.node_update, table, dict.fromkeys(gone.identities, recompute.since))
-            staleness.clear(run.node_update, marked_at=recompute.marked_at)
-        if window is None:  # one that mends a few assets is no word on what the node reads
+            if shard.is_whole:  # shards: when the last of them is done
+                staleness.clear(run.node_update, marked_at=recompute.marked_at)
+        if shard.is_whole and window is None:  # one that mends a few assets is no word on what the node reads
             staleness.remember_scope(run.node_update, node.assets_read())
         registration.record_companions(run.node_update, (write.storage for write in writes[1:]))
         for write in writes:
@@ -280,6 +312,8 @@ def _steps(
             registration.record_metadata(write.node, write.storage, write.tokens, write.metadata)
             _mark_readers(write.node, run.node_update, write.storage, write.changes)
         node.run_post_update_routines(error_on_last_update=False)
+        if not shard.is_whole:  # last: it locks the update's row, and shards are written side by side
+            remember_scope_of_shard(run.node_update, node.assets_read(), shard)
         head = writes[0]
         total = sum(write.written for write in writes)
         run.status = RunStatus.SUCCEEDED if total else RunStatus.UP_TO_DATE
@@ -308,7 +342,7 @@ def delete_after_date(
     update = node.get_node_update()
     with locks.held(locks.LockSpace.NODE_UPDATE, update.pk) as free:
         if not free:
-            raise AlreadyRunning(f"{update} is being updated by another process. Wait for its run to end.")
+            raise NodeBusy(update)
         with transaction.atomic():
             for companion in node.companions():
                 delete_tail(registration.ensure_storage(companion), since, _filters(companion, dimension_filters))
@@ -362,7 +396,7 @@ def _claim(run: NodeRun) -> None:
         raise RunSuperseded("This run lost its database connection and another run took over. Nothing was written.")
 
 
-def _close_failed(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
+def _close_failed(run: NodeRun, error: BaseException, log: RunLog) -> None:
     """Record the failure, with a new connection when the old one is gone; what fails here must not hide the error."""
     try:
         _record_failure(run, error, log)
@@ -371,7 +405,7 @@ def _close_failed(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
         run.status, run.rows_written = RunStatus.FAILED, 0  # as far as this process can tell; the next run closes it
 
 
-def _record_failure(run: NodeRun, error: BaseException, log: "_RunLog") -> None:
+def _record_failure(run: NodeRun, error: BaseException, log: RunLog) -> None:
     if not connection.in_atomic_block and connection.connection is not None and not connection.is_usable():
         connection.close()
     message = str(error) or type(error).__name__
@@ -401,42 +435,3 @@ def _timed(timings: dict[str, float], step: str) -> Iterator[None]:
     start = time.perf_counter()
     yield
     timings[step] = round(time.perf_counter() - start, 6)
-
-
-class _RunLog(logging.Handler):
-    """Keeps what the nodes of this thread say while a run lasts."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.INFO)
-        self.thread = threading.get_ident()
-        self.lines: list[str] = []
-        self.size = 0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.thread != self.thread or self.size > LONGEST_LOG:
-            return
-        stamp = dt.datetime.fromtimestamp(record.created, dt.UTC).strftime("%H:%M:%S")
-        try:
-            line = f"{stamp} {record.levelname.lower()} {record.getMessage()}"
-        except Exception:  # a line that cannot be formatted is no reason to fail the run
-            self.handleError(record)
-            return
-        self.lines.append(line)
-        self.size += len(line)
-
-    def text(self, error: BaseException | None = None) -> str:
-        lines = list(self.lines)
-        if error is not None and not isinstance(error, MSMError):
-            lines.append(logging.Formatter().formatException((type(error), error, error.__traceback__)))
-        return storable_text("\n".join(lines))[:LONGEST_LOG]
-
-
-@contextmanager
-def _log_of(run: NodeRun) -> Iterator[_RunLog]:
-    handler = _RunLog()
-    nodes = logging.getLogger(LOGGER_NAME)
-    nodes.addHandler(handler)
-    try:
-        yield handler
-    finally:
-        nodes.removeHandler(handler)

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db import connection
+
 from markets.data_nodes.reads import ASSET_DIMENSION, IdentityRange, aware
 from markets.exceptions import InvalidInput, WrongType
 from markets.models import StorageNode, UpdateStatistic
@@ -286,22 +288,30 @@ def _nested(progress: Mapping[Any, dt.datetime]) -> dict[Any, Any]:
 
 def load_statistics(storage: StorageNode, dimension_filters: Mapping[str, str] | None = None) -> UpdateStatistics:
     """The statistics of a table, or of the part of it that has these values in these dimensions."""
-    rows = UpdateStatistic.objects.filter(storage=storage)
     dimensions = storage.index_names[1:]
-    for name, value in (dimension_filters or {}).items():
-        rows = rows.filter(**{f"identity__{dimensions.index(name)}": value})
+    scope = dimension_filters or {}
     statistics = UpdateStatistics(
-        dimensions=tuple(name for name in dimensions if name not in (dimension_filters or {})),
+        dimensions=tuple(name for name in dimensions if name not in scope),
         columns=tuple(column["column_name"] for column in storage.columns),
     )
-    fields = ("identity", "first_time_index", "last_time_index", "row_count")
-    for identity, first, last, count in rows.values_list(*fields):
-        remaining = [
-            part for name, part in zip(dimensions, identity, strict=True) if name not in (dimension_filters or {})
-        ]
+    places = [place for place, name in enumerate(dimensions, start=1) if name not in scope]
+    conditions = "".join(f" AND s.identity[{dimensions.index(name) + 1}] = %s" for name in scope)
+    with connection.cursor() as cursor:  # numbers: a driver takes ten times as long to read instants
+        cursor.execute(
+            f"""
+            SELECT (extract(epoch FROM first_time_index) * 1000000)::bigint,
+                (extract(epoch FROM last_time_index) * 1000000)::bigint, row_count
+                {"".join(f", s.identity[{place}]" for place in places)}
+            FROM "{UpdateStatistic._meta.db_table}" AS s WHERE storage_id = %s{conditions} ORDER BY s.identity
+            """,
+            [storage.pk, *scope.values()],
+        )
+        rows = cursor.fetchall()
+    instants = {value: from_microseconds(value) for value in {value for row in rows for value in row[:2]}}
+    for first, last, count, *remaining in rows:
         key = remaining[0] if len(remaining) == 1 else tuple(remaining)
-        statistics.index_min[key] = first
-        statistics.index_progress[key] = last
+        statistics.index_min[key] = instants[first]
+        statistics.index_progress[key] = instants[last]
         statistics.row_counts[key] = count
     statistics.max_time_index_value = max(statistics.index_progress.values(), default=None)
     return statistics

@@ -72,6 +72,26 @@ def add_primary_key(contract: TableContract) -> None:
         )
 
 
+def time_index_name(table_name: str) -> str:
+    return f"{table_name[:55]}_by_time"
+
+
+def ensure_time_index(contract: TableContract) -> None:
+    """The second index, (time_index, identities …): made where it is missing, which locks out other writers."""
+    name = time_index_name(contract.table_name)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT to_regclass(%s) IS NOT NULL", [f'"{name}"'])
+        if cursor.fetchone()[0]:
+            return
+        cursor.execute(
+            sql.SQL("CREATE INDEX {} ON {} ({})").format(
+                sql.Identifier(name),
+                sql.Identifier(contract.table_name),
+                sql.SQL(", ").join(map(sql.Identifier, contract.index_names)),
+            )
+        )
+
+
 def append_rows(contract: TableContract, frame: ValidFrame) -> None:
     """COPY the rows, sorted by key, into the table; must run inside a transaction.
 

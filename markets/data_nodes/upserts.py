@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from django.db import connection
 from psycopg import sql
 
-from markets.data_nodes.statistics import Identity
+from markets.data_nodes.statistics import Identity, from_microseconds
 from markets.data_nodes.storage import TableContract, copy_rows
 from markets.engine.frames import TIME_INDEX, ValidFrame
 
@@ -38,8 +38,6 @@ def staged(contract: TableContract, frame: ValidFrame) -> Iterator[None]:
             )
         )
     copy_rows(contract, frame, into=STAGE)
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("ANALYZE {}").format(STAGE))
     yield  # after an error the transaction is over, and the table with it
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL("DROP TABLE {}").format(STAGE))
@@ -49,6 +47,7 @@ def existing_keys(contract: TableContract, *, most: int) -> tuple[list[tuple[str
     """The first staged keys that the table holds, their columns as text, and how many there are."""
     names = list(contract.key_columns)
     with connection.cursor() as cursor:
+        cursor.execute(sql.SQL("ANALYZE {}").format(STAGE))  # how to join depends on the number of rows
         cursor.execute(
             sql.SQL(
                 "SELECT {keys}, count(*) OVER () FROM {stage} AS s JOIN {table} AS t USING ({names}) "
@@ -105,8 +104,8 @@ def upsert_staged(contract: TableContract, *, replace: bool) -> list[UpsertedIde
         "WITH written AS (INSERT INTO {table} AS t ({columns}) SELECT {columns} FROM {stage} ORDER BY {keys} "
         "ON CONFLICT ({keys}) DO {otherwise} "
         "RETURNING {returned}, t.xmax = 0 AS inserted) "
-        "SELECT {selected} count(*), min({time}), count(*) FILTER (WHERE inserted), "
-        "min({time}) FILTER (WHERE inserted), max({time}) FILTER (WHERE inserted) FROM written {group}"
+        "SELECT {selected} count(*), count(*) FILTER (WHERE inserted), {first}, {first_inserted}, {last_inserted} "
+        "FROM written {group}"
     ).format(
         table=sql.Identifier(contract.table_name),
         columns=_list(columns),
@@ -115,13 +114,28 @@ def upsert_staged(contract: TableContract, *, replace: bool) -> list[UpsertedIde
         otherwise=_written_over(values) if replace else sql.SQL("NOTHING"),
         returned=_list(list(contract.key_columns), "t"),
         selected=sql.SQL("{},").format(grouped) if identities else sql.SQL(""),
-        time=sql.Identifier(TIME_INDEX),
+        first=_microseconds("min({})"),
+        first_inserted=_microseconds("min({}) FILTER (WHERE inserted)"),
+        last_inserted=_microseconds("max({}) FILTER (WHERE inserted)"),
         group=sql.SQL("GROUP BY {0} ORDER BY {0}").format(grouped) if identities else sql.SQL("HAVING count(*) > 0"),
     )
     width = len(identities)
     with connection.cursor() as cursor:
         cursor.execute(statement)
-        return [UpsertedIdentity(tuple(row[:width]), *row[width:]) for row in cursor.fetchall()]
+        rows = cursor.fetchall()
+    instants = {value: from_microseconds(value) for value in {time for row in rows for time in row[-3:]} - {None}}
+    return [
+        UpsertedIdentity(
+            tuple(row[:width]), row[width], instants[row[-3]], row[width + 1], *map(instants.get, row[-2:])
+        )
+        for row in rows
+    ]
+
+
+def _microseconds(aggregate: str) -> sql.Composed:
+    """An aggregate of the times as a number, microseconds since 1970: a driver is ten times as long at instants."""
+    time = sql.SQL(aggregate).format(sql.Identifier(TIME_INDEX))
+    return sql.SQL("(extract(epoch FROM {}) * 1000000)::bigint").format(time)
 
 
 def _written_over(values: list[str]) -> sql.Composed:

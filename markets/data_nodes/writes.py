@@ -13,14 +13,21 @@ import pandas as pd
 from markets.data_nodes.metadata import ColumnMetaData
 from markets.data_nodes.progress import (
     IdentityStatistics,
+    Progress,
     is_after_progress,
     lock_assets,
+    locked_progress,
     record_statistics,
     statistics_of,
-    stored_progress,
 )
 from markets.data_nodes.statistics import ASSET_DIMENSION, Identity, from_microseconds
-from markets.data_nodes.storage import TableContract, add_primary_key, append_rows, create_table
+from markets.data_nodes.storage import (
+    TableContract,
+    add_primary_key,
+    append_rows,
+    create_table,
+    ensure_time_index,
+)
 from markets.data_nodes.upserts import existing_keys, identities_differing, staged, upsert_staged
 from markets.engine.frames import ValidFrame, integers_as_floats, validate_frame
 from markets.exceptions import DuplicateKeys, InvalidInput
@@ -53,6 +60,7 @@ class Write:
     written: int = 0
     last_time: dt.datetime | None = None
     changes: dict[Identity, dt.datetime] = field(default_factory=dict)
+    _known: dict[Identity, Progress] = field(default_factory=dict)
 
     def validate(self) -> None:
         contract = TableContract.of(self.storage)
@@ -94,8 +102,10 @@ class Write:
                 return
             self.validate()  # another process made the table meanwhile
         mode = write_mode_of(self.node)
+        self._index_by_time()
         _, identities = self.valid.identity_codes()
-        is_new = is_after_progress(self.valid, stored_progress(self.storage, identities))
+        self._known = locked_progress(self.storage, identities)
+        is_new = is_after_progress(self.valid, self._known)
         fresh = self.valid if is_new.all() else self.valid.take(np.flatnonzero(is_new))
         late = None if is_new.all() else self.valid.take(np.flatnonzero(~is_new))
         if late is not None and self.backfill is not None:
@@ -125,6 +135,10 @@ class Write:
             dict(self.tokens),
         )
 
+    def _index_by_time(self) -> None:
+        if self.node.index_by_time and self.storage.is_engine_table:
+            ensure_time_index(self._contract)
+
     def _first_load(self, rows: ValidFrame) -> None:
         if not len(rows):
             return
@@ -132,6 +146,7 @@ class Write:
         create_table(self._contract)
         append_rows(self._contract, rows)
         add_primary_key(self._contract)
+        self._index_by_time()
         self._record(rows, asset_ids)
 
     def _append(self, rows: ValidFrame) -> None:
@@ -180,7 +195,7 @@ class Write:
                 assert item.first_inserted is not None
                 assert item.last_inserted is not None
                 rows.append((item.identity, asset_id, item.first_inserted, item.last_inserted, item.inserted))
-        record_statistics(self.storage, rows)
+        record_statistics(self.storage, rows, self._known)
         self.last_time = from_microseconds(int(self.valid.times.max()))
 
     # --- what was written --------------------------------------------------------------------------------------------
@@ -191,10 +206,14 @@ class Write:
 
     def _record(self, rows: ValidFrame, asset_ids: dict[str, int]) -> None:
         statistics = statistics_of(rows, asset_ids)
-        record_statistics(self.storage, statistics)
-        for identity, _, first, last, _ in statistics:
-            self._changed(identity, first)
-            self.last_time = last if self.last_time is None else max(self.last_time, last)
+        record_statistics(self.storage, statistics, self._known)
+        if not self.changes:
+            self.changes = {identity: first for identity, _, first, _, _ in statistics}
+        else:
+            for identity, _, first, _, _ in statistics:
+                self._changed(identity, first)
+        latest = from_microseconds(int(rows.times.max()))
+        self.last_time = latest if self.last_time is None else max(self.last_time, latest)
         self.written += len(rows)
 
     def _changed(self, identity: Identity, instant: dt.datetime) -> None:

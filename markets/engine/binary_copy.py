@@ -1,4 +1,4 @@
-"""Packs rows for PostgreSQL's binary COPY and unpacks them, with numpy instead of a Python loop.
+"""Packs rows for PostgreSQL's binary COPY, with numpy instead of a Python loop.
 
 Format: https://www.postgresql.org/docs/current/sql-copy.html, "Binary Format".
 """
@@ -188,21 +188,3 @@ def _scatter_integer(buffer: np.ndarray, at: np.ndarray, values: np.ndarray, wir
     for position in range(width):
         buffer[at + position] = raw[:, position]
     return at + width
-
-
-def unpack_fixed_rows(data: bytearray, wires: Sequence[str]) -> list[np.ndarray]:
-    """The columns of a COPY … TO STDOUT (FORMAT binary) whose fields are all fixed-width and never null.
-
-    `wires` are the fields' big-endian dtypes; the arrays returned are views, in the same order.
-    """
-    layout: list[tuple] = [("fields", ">i2")]
-    for position, wire in enumerate(wires):
-        layout += [(f"size{position}", ">i4"), (f"value{position}", wire)]
-    record = np.dtype(layout)
-    if bytes(data[: len(HEADER)]) != HEADER or data[-2:] != TRAILER:
-        raise ValueError("The server's COPY stream is incomplete.")
-    body = memoryview(data)[len(HEADER) : -2]
-    if len(body) % record.itemsize:
-        raise ValueError("The server's COPY stream does not consist of fixed-width rows.")
-    records = np.frombuffer(body, dtype=record)
-    return [records[f"value{position}"] for position in range(len(wires))]

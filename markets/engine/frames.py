@@ -18,6 +18,7 @@ from markets.engine.dtypes import (
     WIDENINGS,
     token_of,
 )
+from markets.engine.frame_texts import check_identifiers, check_text
 from markets.exceptions import ColumnContractError, DuplicateKeys, FrameError
 
 TIME_INDEX = "time_index"
@@ -205,27 +206,12 @@ def _text_level(frame: pd.DataFrame, position: int, name: str) -> TextLevel:
         raise FrameError(f"{name} is missing in {int((codes < 0).sum())} of {len(frame)} rows.")
     used = np.unique(codes)
     labels = values.to_numpy(dtype=object)[used] if len(values) else np.empty(0, dtype=object)
-    for label in labels:
-        if not isinstance(label, str):
-            raise FrameError(f"{name} holds {label!r}, a {type(label).__name__}; identifiers are text.")
-        if not label.strip() or label != label.strip():
-            raise FrameError(f"{name} holds {label!r}: an identifier neither is blank nor begins or ends with a space.")
-        if len(label) > 255:
-            raise FrameError(f"{name} holds an identifier of {len(label)} characters ({label[:40]}…); 255 is the most.")
-        _check_text(label, name)
-    order = np.array(sorted(range(len(labels)), key=lambda place: str(labels[place]).encode()), dtype=np.int64)
+    check_identifiers(labels.tolist(), name)
+    ordered = labels.tolist()  # by code point is by UTF-8 byte
+    order = np.array(sorted(range(len(ordered)), key=ordered.__getitem__), dtype=np.int64)
     rank_of_code = np.zeros(len(values), dtype=np.int64)
     rank_of_code[used[order]] = np.arange(len(order))
     return TextLevel(name, rank_of_code[codes] if len(codes) else codes, labels[order] if len(order) else labels)
-
-
-def _check_text(text: str, name: str) -> None:
-    if "\x00" in text:
-        raise FrameError(f"{name} holds text with a NUL character ({text[:40]!r}), which PostgreSQL cannot store.")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise FrameError(f"{name} holds text that is not valid Unicode ({text[:40]!r}).") from error
 
 
 def _check_column_names(frame: pd.DataFrame, index_names: Sequence[str]) -> list[str]:
@@ -334,7 +320,7 @@ def _text_column(series: pd.Series, name: str, is_null: np.ndarray | None) -> Va
     for label in labels:
         if not isinstance(label, str):
             raise FrameError(f"Column {name!r} holds {label!r}, a {type(label).__name__}, among its text.")
-        _check_text(label, f"Column {name!r}")
+        check_text(label, f"Column {name!r}")
     return ValueColumn(name, "string", np.where(codes < 0, 0, codes), is_null, np.asarray(labels, dtype=object))
 
 

@@ -19,7 +19,7 @@ def grants(apps: Any, schema_editor: Any) -> None:
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('markets', '0009_stale_updates_snapshots_quality'),
+        ('markets', '0010_tree_steps'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

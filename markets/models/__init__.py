@@ -24,12 +24,16 @@ from markets.models.imports import EmptyCells, ImportChunk, ImportOutcome, Impor
 from markets.models.index_values import IndexValue
 from markets.models.indices import Index, IndexType
 from markets.models.issuers import Issuer
-from markets.models.jobs import Job, JobMessage, JobStatus
+from markets.models.jobs import UNFINISHED_JOBS, Job, JobMessage, JobStatus
+from markets.models.node_steps import DONE_STEPS, UNFINISHED_STEPS, NodeStep, StepStatus, StopReason
 from markets.models.resolutions import PendingResolution, ResolutionScheme, ResolutionStatus
 from markets.models.schedules import NodeSchedule
 from markets.models.snapshots import AssetSnapshot
 
 __all__ = [
+    "DONE_STEPS",
+    "UNFINISHED_JOBS",
+    "UNFINISHED_STEPS",
     "AccessToken",
     "Asset",
     "AssetCategory",
@@ -69,6 +73,7 @@ __all__ = [
     "JobStatus",
     "NodeRun",
     "NodeSchedule",
+    "NodeStep",
     "NodeUpdate",
     "OpenFigiDetails",
     "Operation",
@@ -82,6 +87,8 @@ __all__ = [
     "ResolutionStatus",
     "RunStatus",
     "SessionStamp",
+    "StepStatus",
+    "StopReason",
     "StorageNode",
     "UpdateStatistic",
     "holds_at",

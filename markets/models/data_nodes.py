@@ -99,6 +99,8 @@ class NodeRun(models.Model):
     uid = models.UUIDField("uid", unique=True, default=new_uid, editable=False)
     node_update = models.ForeignKey(NodeUpdate, on_delete=models.CASCADE, related_name="runs")
     job = models.ForeignKey("Job", on_delete=models.SET_NULL, null=True, blank=True, related_name="node_runs")
+    shard = models.PositiveSmallIntegerField(default=0)
+    shard_count = models.PositiveSmallIntegerField(default=1, help_text="1 where the run had all assets.")
     status = models.CharField(max_length=16, choices=RunStatus, default=RunStatus.RUNNING)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -119,12 +121,16 @@ class NodeRun(models.Model):
         verbose_name = "run"
         constraints = [
             models.UniqueConstraint(
-                fields=["node_update"], condition=Q(status="running"), name="markets_noderun_one_active"
+                fields=["node_update", "shard"], condition=Q(status="running"), name="markets_noderun_one_active"
             ),
             models.CheckConstraint(
                 condition=Q(status="running", finished_at__isnull=True)
                 | (~Q(status="running") & Q(finished_at__isnull=False)),
                 name="markets_noderun_finished_has_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(shard__gte=0, shard_count__gte=1, shard__lt=models.F("shard_count")),
+                name="markets_noderun_shard_in_range",
             ),
         ]
         indexes = [models.Index(fields=["node_update", "-id"], name="markets_noderun_latest")]

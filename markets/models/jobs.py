@@ -12,6 +12,10 @@ class JobStatus(models.TextChoices):
     RUNNING = "running", "Running"
     SUCCEEDED = "succeeded", "Succeeded"
     FAILED = "failed", "Failed"
+    CANCELLED = "cancelled", "Cancelled"
+
+
+UNFINISHED_JOBS = (JobStatus.QUEUED, JobStatus.RUNNING)
 
 
 class Job(RegistryRow):
@@ -28,6 +32,10 @@ class Job(RegistryRow):
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
     )
+    cancel_requested_at = models.DateTimeField(null=True, blank=True)
+    cancelled_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.SET_NULL, null=True, blank=True, related_name="+"
+    )
     queued_at = models.DateTimeField()
     started_at = models.DateTimeField(null=True, blank=True)
     finished_at = models.DateTimeField(null=True, blank=True)
@@ -37,7 +45,7 @@ class Job(RegistryRow):
         constraints = [
             models.CheckConstraint(
                 condition=Q(status__in=["queued", "running"], finished_at__isnull=True)
-                | Q(status__in=["succeeded", "failed"], finished_at__isnull=False),
+                | Q(status__in=["succeeded", "failed", "cancelled"], finished_at__isnull=False),
                 name="markets_job_finished_has_time",
             ),
         ]
@@ -52,7 +60,7 @@ class Job(RegistryRow):
 
     @property
     def is_finished(self) -> bool:
-        return self.status in {JobStatus.SUCCEEDED, JobStatus.FAILED}
+        return self.status not in UNFINISHED_JOBS
 
 
 class JobMessage(models.Model):

@@ -96,7 +96,7 @@ def _checked(update: NodeUpdate, request: BackfillRequest) -> DataNode:
     return node
 
 
-@jobs.handles(BACKFILL)
+@jobs.handles(BACKFILL, stop=jobs.stop_between_parts)
 def backfill_job(progress: jobs.JobProgress) -> dict[str, Any]:
     """The worker's side of `request_backfill`."""
     backfill = (

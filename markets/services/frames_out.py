@@ -6,16 +6,14 @@ import io
 import itertools
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from django.db import connection
 from django.db.models import Max, Min, Sum
-from psycopg import sql
 from pyarrow import parquet
 
 from markets.data_nodes.reads import aware, read_frame
@@ -97,11 +95,7 @@ def read_parts(
     The first frame is read before this returns, so that every refusal of `read_frame` is raised here. Rows that arrive
     while the parts are read are left out. `limit` keeps the first rows.
     """
-    windows = _bounded(
-        storage,
-        _windows(storage, aware(start_date, "start_date"), aware(end_date, "end_date"), dimension_filters),
-        dimension_filters,
-    )
+    windows = _windows(storage, aware(start_date, "start_date"), aware(end_date, "end_date"), dimension_filters)
 
     def read(window: "_Window") -> pd.DataFrame:
         return read_frame(
@@ -111,13 +105,15 @@ def read_parts(
             less_or_equal=window.includes_end,
             dimension_filters=dimension_filters,
             columns=columns,
+            most_rows=ROWS_A_READ + 1 if window.halves() else None,
         )
 
-    first = read(next(windows))
+    frames = _within_budget(windows, read)
+    first = next(frames)
 
     def parts() -> Iterator[pd.DataFrame]:
         remaining = math.inf if limit is None else limit
-        for frame in itertools.chain([first], map(read, windows)):
+        for frame in itertools.chain([first], frames):
             yield frame if len(frame) <= remaining else frame.iloc[: int(remaining)]
             remaining -= len(frame)
             if remaining <= 0:
@@ -195,41 +191,22 @@ def _windows(
     return [*windows, _Window(bounds[-1], last)]
 
 
-def _bounded(
-    storage: StorageNode, windows: Sequence[_Window], filters: Mapping[str, Sequence[str]] | None
-) -> Iterator[_Window]:
-    """The windows that hold rows, at least one; those of more than ROWS_A_READ rows halved, down to a single time."""
-    if len(windows) == 1 and (windows[0].start is None or windows[0].end is None):
-        yield windows[0]
-        return
+def _within_budget(windows: Sequence[_Window], read: Callable[[_Window], pd.DataFrame]) -> Iterator[pd.DataFrame]:
+    """The windows' frames that hold rows, at least one frame.
+
+    A window of more than ROWS_A_READ rows, where rows are denser than elsewhere, is read again in halves, down to a
+    single time.
+    """
     pending = list(reversed(windows))
     is_first = True
     while pending:
         window = pending.pop()
-        rows = _rows_up_to_budget(storage, window, filters)
-        halves = window.halves() if rows > ROWS_A_READ else []
-        if halves:
+        frame = read(window)
+        if len(frame) > ROWS_A_READ and (halves := window.halves()):
             pending.extend(reversed(halves))
-        elif rows or is_first:
-            yield window
+        elif len(frame) or (is_first and not pending):
+            yield frame
             is_first = False
-
-
-def _rows_up_to_budget(storage: StorageNode, window: _Window, filters: Mapping[str, Sequence[str]] | None) -> int:
-    """How many rows the window holds, counted up to one more than ROWS_A_READ."""
-    until = sql.SQL("time_index <= %s" if window.includes_end else "time_index < %s")
-    conditions: list[sql.Composable] = [sql.SQL("time_index >= %s"), until]
-    values: list[Any] = [window.start, window.end]
-    for name, wanted in (filters or {}).items():
-        if name in storage.index_names[1:]:
-            conditions.append(sql.SQL("{} = ANY(%s)").format(sql.Identifier(name)))
-            values.append(list(wanted))
-    statement = sql.SQL("SELECT count(*) FROM (SELECT FROM {} WHERE {} LIMIT %s) AS counted").format(
-        sql.Identifier(storage.table_name), sql.SQL(" AND ").join(conditions)
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(statement, [*values, ROWS_A_READ + 1])
-        return int(cursor.fetchone()[0])
 
 
 # --- in four formats -------------------------------------------------------------------------------------------------
@@ -274,8 +251,9 @@ def _arrow(parts: Iterator[pd.DataFrame], layout: FrameLayout) -> Iterator[bytes
     first = next(tables)
     with pa.ipc.new_stream(sink, first.schema) as writer:
         for table in itertools.chain([first], tables):
-            writer.write_table(table, max_chunksize=ROWS_A_PIECE)
-            yield sink.drain()
+            for batch in table.to_batches(max_chunksize=ROWS_A_PIECE):
+                writer.write_batch(batch)
+                yield sink.drain()
     yield sink.drain()
 
 
@@ -286,9 +264,17 @@ def _tables(parts: Iterator[pd.DataFrame], layout: FrameLayout) -> Iterator[pa.T
     for frame in parts:
         if not described:
             schema, described = schema.with_metadata(pa.Schema.from_pandas(frame).metadata), True
-        flat = frame.reset_index()
-        arrays = [pa.array(flat[name], type=schema.field(name).type, from_pandas=True) for name in layout.names]
+        arrays = [_arrow_level(frame.index, name, schema.field(name).type) for name in layout.index_names]
+        arrays += [pa.array(frame[name], type=schema.field(name).type, from_pandas=True) for name in layout.columns]
         yield pa.Table.from_arrays(arrays, schema=schema)
+
+
+def _arrow_level(index: pd.Index, name: str, kind: pa.DataType) -> pa.Array:
+    """One level of the index, through its codes: no Python text a row."""
+    if not isinstance(index, pd.MultiIndex):
+        return pa.array(index, type=kind)
+    place = index.names.index(name)
+    return pa.array(index.levels[place], type=kind).take(pa.array(index.codes[place]))
 
 
 def _rows(parts: Iterator[pd.DataFrame], layout: FrameLayout, *, not_finite: Any) -> Iterator[Iterator[tuple]]:

@@ -15,13 +15,13 @@ from django.utils import timezone
 
 from markets import locks, namespaces
 from markets.engine.text import storable_text
-from markets.exceptions import NotFound
-from markets.models import Job, JobMessage, JobStatus
+from markets.exceptions import Conflict, NotFound
+from markets.models import UNFINISHED_JOBS, Job, JobMessage, JobStatus
 from markets.services import audit
 
 logger = logging.getLogger(__name__)
 
-QUEUE_PATIENCE = dt.timedelta(minutes=10)  # a job that waits longer may have lost its message: it gets another
+QUEUE_PATIENCE = dt.timedelta(minutes=2)  # a job that waits longer may have lost its message: it gets another
 SECONDS_FOR_A_DEAD_WORKER = 5.0  # a job is redelivered before PostgreSQL has noticed that its worker is gone
 MOST_ATTEMPTS = 3  # a job that kills its worker three times and comes no further would kill the next one too
 LATEST_MESSAGES = 500  # what a page can show; the run's own log has the rest
@@ -32,15 +32,26 @@ class JobInterrupted(Exception):
     """The database connection that held the job's lock is gone: the job is unfinished and is to be done again."""
 
 
-Handler = Callable[["JobProgress"], dict[str, Any]]
+Handler = Callable[["JobProgress"], dict[str, Any] | None]
+OnJob = Callable[[Job], None]
 _handlers: dict[str, Handler] = {}
+_stoppers: dict[str, OnJob] = {}
+_finishers: dict[str, OnJob] = {}
 
 
-def handles(kind: str) -> Callable[[Handler], Handler]:
-    """Register the function that does jobs of this kind; it returns the job's counters."""
+def handles(kind: str, *, stop: OnJob | None = None, work_off: OnJob | None = None) -> Callable[[Handler], Handler]:
+    """Register the function that does jobs of this kind.
+
+    It returns the job's counters, or None where the job goes on in steps of its own. `stop` cancels a job that is
+    running; it is called under the lock of the job's row. `work_off` does the steps in this process.
+    """
 
     def register(handler: Handler) -> Handler:
         _handlers[kind] = handler
+        if stop is not None:
+            _stoppers[kind] = stop
+        if work_off is not None:
+            _finishers[kind] = work_off
         return handler
 
     return register
@@ -125,15 +136,18 @@ def publish(job: Job) -> None:
         current_app.send_task("markets.execute_job", args=[str(job.uid)], queue=namespaces.queue(), retry=False)
     except Exception as error:
         logger.exception("cannot queue job %s", job.uid)
-        _finish(
+        finish(
             job,
             JobStatus.FAILED,
             error=f"The broker cannot be reached ({error}). Start Redis, or check REDIS_URL, then ask again.",
         )
 
 
-def execute(uid: str) -> None:
-    """Do the job with this uid, in a worker. Doing it twice is harmless: a finished or running job is left alone."""
+def execute(uid: str, *, hand_out: bool = False) -> None:
+    """Do the job with this uid. Doing it twice is harmless: a finished or running job is left alone.
+
+    With `hand_out`, as in a worker, a job that goes on in steps leaves them to whichever worker is free.
+    """
     try:
         job = Job.objects.get(uid=uid)
     except Job.DoesNotExist:
@@ -142,12 +156,14 @@ def execute(uid: str) -> None:
         if not free:
             return
         job.refresh_from_db()
-        if job.is_finished:
+        if job.is_finished or job.steps.exists():
             return
         if job.attempts >= MOST_ATTEMPTS:
-            _finish(job, JobStatus.FAILED, error=f"Its worker died {job.attempts} times. See the worker's log.")
+            finish(job, JobStatus.FAILED, error=f"Its worker died {job.attempts} times. See the worker's log.")
             return
         _do(job)
+    if not hand_out and not job.is_finished and job.kind in _finishers:
+        _finishers[job.kind](job)
 
 
 def _do(job: Job) -> None:
@@ -157,9 +173,8 @@ def _do(job: Job) -> None:
             "The worker that did this job died or lost its database; it is done again from where its data stands.",
             "warning",
         )
-    job.status, job.attempts = JobStatus.RUNNING, job.attempts + 1
-    job.started_at = max(timezone.now(), job.queued_at)  # another host's clock may be ahead, or ours set back
-    job.save(update_fields=["status", "attempts", "started_at", "updated_at"])
+    if not _claim(job):
+        return
     try:
         with audit.acting(source="task", actor=job.requested_by, reason=f"job: {job.title}"):
             counters = _handler(job.kind)(progress)
@@ -170,11 +185,66 @@ def _do(job: Job) -> None:
         if not locks.is_ours(locks.LockSpace.JOB, job.pk):  # another worker may be doing it by now
             raise JobInterrupted(f"Job {job.uid} lost its database connection.") from error
         progress.say(str(error), "error")
-        _finish(job, JobStatus.FAILED, error=f"{type(error).__name__}: {error}")
+        finish(job, JobStatus.FAILED, error=f"{type(error).__name__}: {error}")
     else:
-        _finish(job, JobStatus.SUCCEEDED, counters=counters)
+        if counters is not None:
+            finish(job, JobStatus.SUCCEEDED, counters=counters)
     finally:
         progress.close()
+
+
+def _claim(job: Job) -> bool:
+    """Say that the job is being done. One that was cancelled before it began ends here."""
+    now = max(timezone.now(), job.queued_at)  # another host's clock may be ahead, or ours set back
+    waiting = Job.objects.filter(pk=job.pk, status__in=UNFINISHED_JOBS, cancel_requested_at__isnull=True)
+    if waiting.update(status=JobStatus.RUNNING, attempts=job.attempts + 1, started_at=now, updated_at=now):
+        job.refresh_from_db()
+        return True
+    job.refresh_from_db()
+    if job.cancel_requested_at is not None:
+        finish(job, JobStatus.CANCELLED, error=told_who_cancelled(job))
+    return False
+
+
+def cancel(job: Job, *, user: User | None = None) -> Job:
+    """Cancel a job. What has not begun is over at once; a DataNode that is running is stopped in its worker.
+
+    Asking twice is harmless. Raises Conflict for a job that is over, and for a running one of a kind that cannot be
+    stopped without leaving half of its work.
+    """
+    with transaction.atomic():
+        stored = Job.objects.select_for_update(of=("self",)).filter(pk=job.pk).first()
+        if stored is None:
+            raise NotFound("The job was deleted.")
+        if stored.is_finished:
+            raise Conflict(f"The job is over ({stored.get_status_display().lower()}). There is nothing to cancel.")
+        if stored.status == JobStatus.RUNNING and stored.kind not in _stoppers:
+            raise Conflict("The job is under way and is not stopped half-way. Wait until it has ended.")
+        if stored.cancel_requested_at is None:
+            stored.cancel_requested_at, stored.cancelled_by = timezone.now(), user
+            stored.save(update_fields=["cancel_requested_at", "cancelled_by", "updated_at"])
+            JobMessage.objects.create(job=stored, level="warning", text=told_who_cancelled(stored))
+        if stored.status == JobStatus.QUEUED:
+            finish(stored, JobStatus.CANCELLED, error=told_who_cancelled(stored))
+        else:
+            _stoppers[stored.kind](stored)
+            stored.refresh_from_db()
+    return stored
+
+
+def stop_between_parts(job: Job) -> None:
+    """Cancel a job that is done in parts: the part under way still ends, and no further one is begun."""
+    finish(job, JobStatus.CANCELLED, error=f"{told_who_cancelled(job)} What was done stays; ask again for the rest.")
+
+
+def may_be_cancelled(job: Job) -> bool:
+    """Whether `cancel` would take it, and nobody has asked yet."""
+    can_stop = job.status == JobStatus.QUEUED or (job.status == JobStatus.RUNNING and job.kind in _stoppers)
+    return can_stop and job.cancel_requested_at is None
+
+
+def told_who_cancelled(job: Job) -> str:
+    return f"Cancelled by {job.cancelled_by.get_username()}." if job.cancelled_by is not None else "Cancelled."
 
 
 def _handler(kind: str) -> Handler:
@@ -183,12 +253,13 @@ def _handler(kind: str) -> Handler:
     return _handlers[kind]
 
 
-def _finish(job: Job, status: str, *, error: str = "", counters: dict[str, Any] | None = None) -> None:
+def finish(job: Job, status: str, *, error: str = "", counters: dict[str, Any] | None = None) -> None:
+    """Record how the job ended, unless it has ended before."""
     now = max(filter(None, [timezone.now(), job.queued_at, job.started_at]))  # a clock may have been set back
     fields: dict[str, Any] = {"status": status, "error": storable_text(error), "finished_at": now, "updated_at": now}
     if counters is not None:
         fields["counters"] = counters
-    unfinished = Job.objects.filter(pk=job.pk).exclude(status__in=[JobStatus.SUCCEEDED, JobStatus.FAILED])
+    unfinished = Job.objects.filter(pk=job.pk, status__in=UNFINISHED_JOBS)
     if unfinished.update(**fields):
         for name, value in fields.items():
             setattr(job, name, value)
@@ -202,14 +273,14 @@ def latest_messages(job: Job) -> list[JobMessage]:
 def recover_interrupted_jobs() -> list[Job]:
     """Queue anew every job whose worker died (it says "running" while nobody holds its lock) or whose message is lost.
 
-    A second message for a job does no harm.
+    A second message for a job does no harm. Jobs that go on in steps are left to those who know of these.
     """
     recovered = []
-    for job in Job.objects.filter(status=JobStatus.RUNNING):
+    for job in Job.objects.filter(status=JobStatus.RUNNING, steps__isnull=True):
         with locks.held(locks.LockSpace.JOB, job.pk) as free:
             if not free:
                 continue
-            changed = Job.objects.filter(pk=job.pk, status=JobStatus.RUNNING).update(
+            changed = Job.objects.filter(pk=job.pk, status=JobStatus.RUNNING, steps__isnull=True).update(
                 status=JobStatus.QUEUED, updated_at=timezone.now()
             )
         if changed:

@@ -1,7 +1,6 @@
 """Registers DataNodes and runs them: now, in this process, or by a worker through a job."""
 
 import uuid
-from typing import Any
 
 from django.contrib.auth.models import User
 from django.db import transaction
@@ -13,7 +12,7 @@ from markets.data_nodes.node import DataNode
 from markets.engine.text import storable_text
 from markets.exceptions import Conflict, NotFound, clipped
 from markets.models import Job, JobStatus, NodeUpdate, StorageNode
-from markets.services import jobs
+from markets.services import jobs, step_recovery, step_runs, steps
 
 RUN_NODE = "run_node"
 
@@ -114,62 +113,23 @@ def request_run(
 
 
 def recover_interrupted() -> int:
-    """Mend what dead processes left behind: jobs are queued anew, runs recorded as failed; returns how many jobs."""
-    recovered = len(jobs.recover_interrupted_jobs())
+    """Mend what dead and hung processes left behind: jobs and steps are queued anew, runs recorded as failed.
+
+    Returns how many jobs and steps.
+    """
+    recovered = len(jobs.recover_interrupted_jobs()) + step_recovery.recover_steps()
     runs.close_interrupted_runs()
     return recovered
 
 
-@jobs.handles(RUN_NODE)
-def run_node_job(progress: jobs.JobProgress) -> dict[str, Any]:
-    """The worker's side of `request_run`."""
+@jobs.handles(RUN_NODE, stop=steps.cancel_steps, work_off=step_runs.work_off)
+def run_node_job(progress: jobs.JobProgress) -> None:
+    """The worker's side of `request_run`: it lays out the tree's steps, which workers then do one by one."""
     arguments = progress.job.arguments
     update = NodeUpdate.objects.filter(uid=arguments["node_update"]).first()
     if update is None:
         raise NotFound("The DataNode of this job was deleted.")
-    observer = _JobObserver(progress)
-    runs.run_tree(
-        build_node(update.build_configuration),
-        update_tree=arguments["update_tree"],
-        recompute_stale=arguments.get("recompute_stale", False),
-        observer=observer,
-    )
-    return observer.counters
-
-
-class _JobObserver:
-    """Turns the progress of a tree of runs into that of one job: each node is a thousand units."""
-
-    UNITS = 1000
-
-    def __init__(self, progress: jobs.JobProgress) -> None:
-        self.progress = progress
-        self.job: Job | None = progress.job
-        self.position = 0
-        self.total = 1
-        self.name = ""
-        self.counters = {"nodes": 0, "rows_written": 0}
-
-    def node_started(self, node: DataNode, position: int, total: int) -> None:
-        self.position, self.total, self.name = position, total, name_of(node)
-        self._report(0, self.name, always=True)
-
-    def node_progressed(self, node: DataNode, done: int, total: int | None, text: str) -> None:
-        share = min(done / total, 1.0) if total else 0.0
-        self._report(int(share * self.UNITS), f"{self.name}: {text}" if text else self.name)
-
-    def node_finished(self, node: DataNode, result: runs.RunResult) -> None:
-        self.name = name_of(node)  # its first run publishes its identifier
-        self.counters["nodes"] += 1
-        self.counters["rows_written"] += result.rows_written
-        self.progress.say(
-            f"{self.name}: {result.run.get_status_display().lower()}, {result.rows_written:,} rows written "
-            f"in {result.timings['total']:.2f} s"
-        )
-        self._report(self.UNITS, self.name, always=True)
-
-    def _report(self, units: int, text: str, *, always: bool = False) -> None:
-        self.progress.report(self.position * self.UNITS + units, self.total * self.UNITS, text, always=always)
+    steps.plan(progress.job, build_node(update.build_configuration), update_tree=arguments["update_tree"])
 
 
 def name_of(node: DataNode) -> str:

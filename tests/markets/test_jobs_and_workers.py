@@ -1,121 +1,36 @@
 """Jobs done by a real worker process through the real broker; and what is left when it is killed: nothing half done."""
 
-import os
-import signal
 import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from pathlib import Path
-from typing import Any
 
-import psutil
 import pytest
-import redis
-from django.conf import settings
 from django.db import connection, transaction
 
 from markets import locks
 from markets.data_nodes import registry
 from markets.exceptions import NotFound, UnknownNodeClass
-from markets.models import Job, JobMessage, JobStatus, NodeRun, RunStatus
-from markets.services import jobs, node_runs
-from msm_project.embedded.servers import ensure_redis
+from markets.models import Job, JobMessage, JobStatus, NodeRun, NodeStep, RunStatus, StepStatus
+from markets.services import jobs, node_runs, step_runs
 from tests.markets import worker_nodes
-from tests.markets.data_nodes.nodes import drop_tables, exists, make_assets, recount, statistics, stored
+from tests.markets.data_nodes.nodes import exists, recount, statistics, stored
 from tests.markets.worker_nodes import DAYS, Murderous, Slow
+from tests.markets.workers import (
+    ROOT,
+    environment,
+    finished,
+    has_begun,
+    kill_whole,
+    pool_children,
+    wait_for,
+)
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("worker")]
-ROOT = Path(__file__).resolve().parents[2]
-PATIENCE = 60.0  # seconds; a loaded machine starts a worker in five
-
-
-def wait_for(what: Callable[[], Any], patience: float = PATIENCE) -> Any:
-    deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
-        if found := what():
-            return found
-        time.sleep(0.05)
-    raise AssertionError(f"waited {patience} s in vain; jobs: {list(Job.objects.values())}")
-
-
-def environment(**changes: str) -> dict[str, str]:
-    user, name, host, port = (connection.settings_dict[key] for key in ("USER", "NAME", "HOST", "PORT"))
-    return {
-        **os.environ,
-        "DATABASE_URL": f"postgres://{user}@/{name}?host={host}&port={port or 5432}",
-        "REDIS_URL": settings.REDIS_URL,
-        "MSM_NODE_MODULES": worker_nodes.__name__,
-        **changes,
-    }
-
-
-@pytest.fixture(autouse=True)
-def broker(transactional_db: None) -> Iterator[None]:
-    """An empty queue, the nodes registered here as in the worker, and their tables dropped afterwards."""
-    if settings.EMBEDDED_REDIS:
-        ensure_redis(settings.DATA_DIR)
-        path, _, database = settings.REDIS_URL.removeprefix("redis+socket://").partition("?virtual_host=")
-        client = redis.Redis(unix_socket_path=path, db=int(database or 0))
-    else:
-        client = redis.Redis.from_url(settings.REDIS_URL)
-    client.flushdb()
-    before = list(registry._modules)
-    registry.register_module(worker_nodes.__name__)
-    make_assets("A", "B")
-    yield
-    registry._modules[:] = before
-    client.flushdb()
-    client.close()
-    drop_tables()
-
-
-@pytest.fixture
-def start_worker(tmp_path: Path) -> Iterator[Callable[[], psutil.Process]]:
-    started = []
-
-    def start() -> psutil.Process:
-        log = (tmp_path / f"worker-{len(started)}.log").open("w")
-        command = ["-m", "celery", "-A", "msm_project", "worker", "--concurrency=1", "--loglevel=INFO", "-Q", "msm"]
-        process = subprocess.Popen(
-            [sys.executable, *command, f"--hostname=w{len(started)}-{uuid.uuid4().hex[:6]}@test"],
-            cwd=ROOT,
-            env=environment(),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,  # so that the whole of it can be killed
-        )
-        started.append(process)
-        return psutil.Process(process.pid)
-
-    yield start
-    for process in started:
-        kill_whole(process.pid)
-        process.wait()
-
-
-def kill_whole(pid: int) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(pid, signal.SIGKILL)
-
-
-def pool_children(worker: psutil.Process) -> list[psutil.Process]:
-    return worker.children()
-
-
-def has_begun(marks: Path, stage: str) -> Callable[[], bool]:
-    return lambda: marks.exists() and stage in marks.read_text().splitlines()
-
-
-def finished(job: Job) -> Job:
-    def is_finished() -> bool:
-        job.refresh_from_db()
-        return job.is_finished
-
-    wait_for(is_finished)
-    return job
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.xdist_group("worker"),
+]
 
 
 def everything_is_written_once(node: Slow) -> None:
@@ -178,7 +93,8 @@ def test_a_worker_killed_in_mid_run_loses_nothing(start_worker, tmp_path, stage,
             child.kill()
     else:
         kill_whole(worker.pid)
-        wait_for(lambda: not locks.is_held(locks.LockSpace.JOB, job.pk))
+        step = NodeStep.objects.get()
+        wait_for(lambda: not locks.is_held(locks.LockSpace.STEP, step.pk))
         # then nothing partial is there
         assert not exists(node)
         assert statistics(node) == []
@@ -189,7 +105,9 @@ def test_a_worker_killed_in_mid_run_loses_nothing(start_worker, tmp_path, stage,
         start_worker()
     # then the job is done after all
     finished(job)
-    assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 2), job.error
+    assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 1), job.error
+    step = NodeStep.objects.get()
+    assert (step.status, step.attempts, step.deaths, step.retries) == (StepStatus.SUCCEEDED, 2, 1, 0)
     everything_is_written_once(node)
     dead = NodeRun.objects.get(status=RunStatus.FAILED)
     assert (dead.error_type, dead.rows_written) == ("Interrupted", 0)
@@ -203,10 +121,13 @@ def test_a_job_that_kills_its_worker_again_and_again_ends_failed(start_worker):
     # when
     job = finished(node_runs.request_run(update))
     # then
-    assert (job.status, job.attempts) == (JobStatus.FAILED, jobs.MOST_ATTEMPTS)
-    assert job.error == "Its worker died 3 times. See the worker's log."
-    # and once recovery has looked, no run pretends to go on
-    node_runs.recover_interrupted()
+    step = NodeStep.objects.get()
+    assert (job.status, step.status, step.deaths) == (JobStatus.FAILED, StepStatus.FAILED, jobs.MOST_ATTEMPTS)
+    assert job.error == (
+        "Interrupted: Its worker died 3 times. Look for the cause in the worker's log (most often the machine's "
+        "memory), mend it, and run it again."
+    )
+    # and no run pretends to go on
     assert set(NodeRun.objects.values_list("status", "error_type")) == {(RunStatus.FAILED, "Interrupted")}
 
 
@@ -226,9 +147,15 @@ def test_a_second_delivery_of_a_finished_job_does_nothing(tmp_path):
     node = Slow(str(tmp_path / "marks"))
     job = node_runs.request_run(node_runs.register_node(node))
     jobs.execute(str(job.uid))
-    before = Job.objects.values().get()
+    step = NodeStep.objects.get()
+    step_runs.execute(str(step.uid))
+    before = Job.objects.values().get(), NodeStep.objects.values().get()
+    assert before[0]["status"] == JobStatus.SUCCEEDED
+    # when both messages come once more
     jobs.execute(str(job.uid))
-    assert Job.objects.values().get() == before
+    step_runs.execute(str(step.uid), redelivered=True)
+    # then
+    assert (Job.objects.values().get(), NodeStep.objects.values().get()) == before
     everything_is_written_once(node)
 
 

@@ -120,6 +120,15 @@ PLACES = [
         effect={"auth_user": 0},
     ),
     Place("admin/markets/job/<uuid:uid>/progress/", "/admin/markets/job/{job.uid}/progress/"),
+    Place("admin/markets/job/<int:pk>/cancel/", "/admin/markets/job/{job}/cancel/", STAFF, 405),
+    Place(
+        "admin/markets/job/<int:pk>/cancel/",
+        "/admin/markets/job/{job}/cancel/",
+        "operator",
+        302,
+        method="post",
+        effect={"markets_job": 0, "markets_jobmessage": 1},
+    ),
     Place("admin/markets/nodeupdate/<int:pk>/run/", "/admin/markets/nodeupdate/{node}/run/", STAFF, 405),
     Place(
         "admin/markets/nodeupdate/<int:pk>/run/",

@@ -397,6 +397,15 @@ ROUTES = [
     ),
     Route("get", "job/", ("markets.view_job",)),
     Route("get", "job/{job}/", ("markets.view_job",)),
+    Route(
+        "post",
+        "job/{job}/cancel/",
+        ("markets.view_job", "markets.change_job"),
+        200,
+        {},
+        by="operator",
+        effect={"markets_job": 0, "markets_jobmessage": 1},
+    ),
     *_crud(
         "portfolio/",
         "portfolio",

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from markets.data_nodes import runs
 from markets.exceptions import InvalidInput
 from markets.services import node_runs
 
@@ -38,20 +39,12 @@ class Command(BaseCommand):
             self.stdout.write(f"{len(watcher.results)} nodes run, {total:,} rows written")
 
 
-class _Watcher:
+class _Watcher(runs.Observer):
     """Prints a line for each node that ran."""
-
-    job = None
 
     def __init__(self, stdout: Any) -> None:
         self.stdout = stdout
         self.results: list[dict[str, Any]] = []
-
-    def node_started(self, node: Any, position: int, total: int) -> None:
-        pass
-
-    def node_progressed(self, node: Any, done: int, total: int | None, text: str) -> None:
-        pass
 
     def node_finished(self, node: Any, result: Any) -> None:
         self.results.append(

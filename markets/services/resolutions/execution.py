@@ -30,7 +30,7 @@ MOST_TRIES = 3  # of an answer that cannot be read
 PAUSE = 1.0  # seconds before such an identifier is asked again
 
 
-@jobs.handles(RESOLVE)
+@jobs.handles(RESOLVE, stop=jobs.stop_between_parts)
 def resolve_job(progress: jobs.JobProgress) -> dict[str, Any]:
     """Each batch is one transaction: a job that is killed goes on with what has no outcome yet."""
     resolution = Resolution.objects.filter(uid=progress.job.arguments["resolution"]).first()
@@ -39,7 +39,7 @@ def resolve_job(progress: jobs.JobProgress) -> dict[str, Any]:
     pace = _Pace(progress, resolution)
     pace.report(always=True)
     with openfigi_client() as client:
-        while items := _pending(resolution):
+        while not pace.is_stopped() and (items := _pending(resolution)):
             _resolve_chunk(client, resolution, items, pace)
     pace.report(always=True)
     return outcome_counts(resolution)
@@ -66,7 +66,7 @@ def _resolve_chunk(
     settle(resolution, at_home)
     pace.came_further()
     remote = [(item, job) for item, job in asked if hash_of(job.body()) not in kept]
-    while remote:
+    while remote and not pace.is_stopped():
         size = client.limiter.jobs_per_request()
         batch, remote = remote[:size], remote[size:]
         if any(item.tries for item, _ in batch):
@@ -184,6 +184,11 @@ class _Pace:
         self._progress.report(
             done, self._total, f"{done:,} of {self._total:,} identifiers{self._eta(done)}", always=always
         )
+
+    def is_stopped(self) -> bool:
+        """Whether somebody cancelled the job: then no further request is sent."""
+        self._progress.job.refresh_from_db(fields=["status"])
+        return self._progress.job.is_finished
 
     def came_further(self) -> None:
         self._progress.came_further()

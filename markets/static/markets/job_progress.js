@@ -43,6 +43,8 @@
       this.show("status", "Not started");
       this.show("text", "");
       this.show("elapsed", "");
+      this.show("eta", "");
+      this.show("counts", "");
       this.show("warning", "");
       this.show("error", text);
       this.part("messages").replaceChildren();
@@ -76,7 +78,7 @@
         this.failures = 0;
         this.draw(state);
       }
-      if (state === null || state.status === "queued" || state.status === "running") {
+      if (state === null || !state.finished) {
         window.setTimeout(() => this.look(url, turn), INTERVAL);
       } else if (this.button) {
         this.button.disabled = false;
@@ -96,7 +98,7 @@
 
     draw(state) {
       this.element.dataset.state = state.status;
-      const finished = state.status === "succeeded" || state.status === "failed";
+      const finished = state.finished;
       const known = state.total > 0;
       const percent = state.status === "succeeded" ? 100 : known ? Math.min(100, (100 * state.done) / state.total) : 0;
       this.fill(percent, !finished && !known);
@@ -104,6 +106,8 @@
       this.show("status", finished ? state.result : `${state.status_text}${share}`);
       this.show("text", finished ? "" : state.text);
       this.show("elapsed", state.elapsed);
+      this.show("eta", state.eta);
+      this.show("counts", state.counts);
       this.show("warning", state.warning);
       this.show("error", state.error);
       this.part("messages").replaceChildren(
@@ -114,10 +118,36 @@
           return line;
         }),
       );
+      const cancel = this.element.parentElement.querySelector("[data-cancel-form]");
+      if (cancel) {
+        cancel.hidden = !state.cancellable;
+      }
+      if (this.element.closest("[data-refresh]") && state.counts !== this.counts) {
+        this.counts = state.counts; // something has changed: the table of steps too
+        this.refresh();
+      }
       if (finished && this.element.closest("[data-reload]")) {
         window.location.reload(); // the page shows the result in place of the progress
       } else if (finished) {
         this.link(state);
+      }
+    }
+
+    // Fetches the page again and puts its table of steps, which the server draws, in place of the one shown.
+    async refresh() {
+      const shown = document.querySelector("[data-steps]");
+      if (!shown || shown.contains(document.activeElement)) {
+        return;
+      }
+      try {
+        const response = await fetch(window.location.href, { credentials: "same-origin" });
+        const page = new DOMParser().parseFromString(await response.text(), "text/html");
+        const fresh = page.querySelector("[data-steps]");
+        if (response.ok && fresh) {
+          shown.replaceChildren(...fresh.childNodes);
+        }
+      } catch {
+        // the bar says when the server is gone
       }
     }
 

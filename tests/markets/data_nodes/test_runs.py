@@ -151,7 +151,7 @@ def test_a_ladder_of_diamonds_is_registered_in_few_queries(assets, django_assert
     for number in range(1, 12):
         level = [Given(f"{number}a", level), Given(f"{number}b", level)]
     head = Given("head", level)
-    with django_assert_max_num_queries(25 * 40):
+    with django_assert_max_num_queries(25 * 42):
         head.run()
     assert NodeRun.objects.filter(status=RunStatus.SUCCEEDED).count() == 25
     with django_assert_max_num_queries(25 * 30):

@@ -521,17 +521,22 @@ def test_metadata_of_a_column_that_is_not_there():
 
 
 # --- queries ---------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("count", [1, 3])
-def test_a_run_takes_one_copy_and_one_statement_for_its_statistics(count):
-    # given a table
+@pytest.mark.parametrize(
+    ("names", "updated", "inserted"), [("A", 1, 0), ("BC", 0, 1), ("ABC", 1, 1), ("ABCDEFGH", 1, 1)]
+)
+def test_a_run_takes_one_copy_and_one_statement_each_for_known_and_new_statistics(names, updated, inserted):
+    # given a table that knows A
+    make_assets(*"DEFGH")
     node = Given().returns(bars([(0, "A", 1.0)]))
     node.run()
     # when
-    node.returns(bars([(day, name, 1.0) for name in "ABC"[:count] for day in range(1, 50)]))
+    node.returns(bars([(day, name, 1.0) for name in names for day in range(1, 50)]))
     with CaptureQueriesContext(connection) as captured:
         node.run()
     # then
     statements = [str(query["sql"]) for query in captured.captured_queries]
     assert sum("COPY" in sql for sql in statements) == 1
-    assert sum('INSERT INTO "markets_updatestatistic"' in sql for sql in statements) == 1
-    assert len(statements) == 23, "\n".join(statements)
+    assert sum('UPDATE "markets_updatestatistic"' in sql for sql in statements) == updated
+    assert sum('INSERT INTO "markets_updatestatistic"' in sql for sql in statements) == inserted
+    assert len(statements) == 22 + updated + inserted, "\n".join(statements)
+    assert statistics(node) == recount(node)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from markets.engine import binary_copy
-from markets.engine.binary_copy import HEADER, TRAILER, FixedField, TextField, pack_rows, unpack_fixed_rows
+from markets.engine.binary_copy import HEADER, TRAILER, FixedField, TextField, pack_rows
 
 FORMATS = {">f8": ">d", ">f4": ">f", ">i8": ">q", ">i4": ">i", ">i2": ">h", "u1": ">B"}
 
@@ -145,23 +145,3 @@ def test_a_text_column_of_nulls_only():
 
 def test_no_rows():
     assert packed([FixedField(np.empty(0), ">f8")], 0) == HEADER + TRAILER
-
-
-def test_unpack_reads_what_pack_wrote():
-    fields = [FixedField(np.array([1.5, -2.0]), ">f8"), FixedField(np.array([7, -8], dtype=np.int16), ">i2")]
-    numbers, small = unpack_fixed_rows(bytearray(packed(fields, 2)), [">f8", ">i2"])
-    assert numbers.tolist() == [1.5, -2.0]
-    assert small.tolist() == [7, -8]
-
-
-@pytest.mark.parametrize(
-    ("data", "message"),
-    [
-        (HEADER, "The server's COPY stream is incomplete."),
-        (b"garbage" * 9 + TRAILER, "The server's COPY stream is incomplete."),
-        (HEADER + b"abc" + TRAILER, "The server's COPY stream does not consist of fixed-width rows."),
-    ],
-)
-def test_a_broken_stream_is_refused(data, message):
-    with pytest.raises(ValueError, match=message):
-        unpack_fixed_rows(bytearray(data), [">f8"])

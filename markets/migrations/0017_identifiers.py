@@ -28,7 +28,7 @@ def grants(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('markets', '0015_register_nodes'),
+        ('markets', '0016_statistics_in_place'),
     ]
 
     operations = [

@@ -35,7 +35,7 @@ def grants(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('markets', '0016_identifiers'),
+        ('markets', '0017_identifiers'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
