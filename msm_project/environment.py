@@ -78,8 +78,10 @@ def read_rate(name: str) -> tuple[int, float] | None:
 
 
 def read_http_url(name: str, default: str) -> str:
-    """Scheme and host of an HTTP server, without a slash at the end."""
+    """Scheme and host of an HTTP server, without a slash at the end; "" where the value is off."""
     value = read(name, default)
+    if value.lower() == "off":
+        return ""
     try:
         parts = urlsplit(value)
         is_url = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0

@@ -51,6 +51,7 @@ def prepare(environment: MutableMapping[str, str], worker: str | None) -> Path |
     for name in FOREIGN:
         environment.pop(name, None)
         environment.pop(f"{name}_FILE", None)
+    environment["MSM_OPENFIGI_BASE_URL"] = "off"  # no test asks the provider; the fixture `openfigi` has a server
     environment["SECRET_KEY"] = "only-for-the-tests-" + "0123456789" * 5
     directory = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{os.getpid()}-", dir=ROOT))
     if os.geteuid() == 0:

@@ -40,7 +40,7 @@ class _Malformed(Exception):
 class OpenFigiClient:
     """Maps, searches and filters. One client serves one thread; all clients with one Redis share the limits.
 
-    The key goes into the header of requests and nowhere else. `sleep` and `jitter` are for tests.
+    A request is tried `tries` times. The key goes into the header of requests and nowhere else. `sleep` and `jitter` are for tests.
     """
 
     def __init__(
@@ -49,12 +49,14 @@ class OpenFigiClient:
         *,
         base_url: str = DEFAULT_BASE_URL,
         api_key: str | None = None,
+        tries: int = MOST_TRIES,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.limiter = limiter
         self.base_url = base_url.rstrip("/")
         self.requests_sent = 0
+        self.tries = tries
         self._sleep = sleep
         self._jitter = jitter
         headers = {"Accept": "application/json"}
@@ -143,7 +145,7 @@ class OpenFigiClient:
         """The answer of a request as `read` makes it; tried again where that may help."""
         problem = ""
         tries = 0
-        while tries < MOST_TRIES:
+        while tries < self.tries:
             slot = self._wait_for_slot(bucket)
             with self.limiter.slot(bucket, slot):
                 try:
@@ -169,12 +171,12 @@ class OpenFigiClient:
             elif status:
                 _refuse(status, content)
             tries += 1
-            if tries < MOST_TRIES:
+            if tries < self.tries:
                 pause = min(FIRST_PAUSE * 2 ** (tries - 1), LONGEST_PAUSE) * (0.5 + self._jitter())
-                logger.info("OpenFIGI: %s; try %s of %s in %.1f s", problem, tries + 1, MOST_TRIES, pause)
+                logger.info("OpenFIGI: %s; try %s of %s in %.1f s", problem, tries + 1, self.tries, pause)
                 self._sleep(pause)
         raise OpenFigiUnavailable(
-            f"OpenFIGI at {self.base_url} did not answer after {MOST_TRIES} tries: {problem}. Try again later; what "
+            f"OpenFIGI at {self.base_url} did not answer after {self.tries} tries: {problem}. Try again later; what "
             "was answered before is kept."
         )
 

@@ -126,6 +126,10 @@ class SharedLimiter:
         stored = self._redis.get(self._key("mapping", "jobs"))
         return min(int(stored), self._limits.jobs) if stored is not None else self._limits.jobs
 
+    def jobs_per_window(self) -> int:
+        """How many jobs one window of the mapping limit allows."""
+        return self._limits.mapping.requests * self.jobs_per_request()
+
     def too_many_jobs(self, jobs: int) -> int:
         """The provider refused this many jobs in one request: remember half of it, and return that."""
         half = max(jobs // 2, 1)

@@ -1,6 +1,7 @@
 """Registers FIGIs as assets of the public master: in batches, each one transaction, as often as one likes.
 
-Whether OpenFIGI is asked is not known here: what is registered from a file, or from the FIGI alone, is queued for it.
+OpenFIGI is asked as far as it answers at once. What it does not answer is registered from a file's facts, or from the
+FIGI alone, and queued for it.
 """
 
 import datetime as dt
@@ -11,29 +12,30 @@ from typing import Literal
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from markets.data_nodes import registration, staleness
-from markets.data_nodes.snapshots import AssetSnapshot
-from markets.data_nodes.writes import Write
 from markets.engine.figi_facts import FigiFacts
 from markets.engine.identifiers import figi_fault
 from markets.engine.text import storable_text
 from markets.exceptions import Conflict, InvalidInput, clipped
 from markets.models import Asset, OpenFigiDetails, PendingResolution, ResolutionScheme
-from markets.services.asset_types import register_asset_types
+from markets.openfigi.answers import Answer
+from markets.openfigi.answers import Outcome as Answered
+from markets.services.figi_questions import FigiQuestions
+from markets.services.openfigi_lookup import FigiNotFound
+from markets.services.openfigi_registration import FoundAsset, register_found
+from markets.services.public_assets import LONGEST_SNAPSHOT_TEXT, known_assets, made_and_known, write_first_snapshots
 from markets.services.values import clean_optional_text, normalise_type_key
 
 BATCH_SIZE = 500  # the seed's: a few milliseconds of locks, and little is lost when the process is killed
 LARGEST_BATCH = 10_000
 MOST_TRIES = 3
 LONGEST = {"ticker": 50, "name": 255, "isin": 12}
-LONGEST_SNAPSHOT_TEXT = 255
 LONGEST_SOURCE = 255
-Outcome = Literal["existing", "registered", "refused"]
+Outcome = Literal["existing", "registered", "refused", "not_found"]
 
 
 @dataclass(frozen=True)
 class FigiOutcome:
-    """What became of one FIGI. `asset` is its asset, None where it was refused; then `reason` says why."""
+    """What became of one FIGI. `asset` is None where it was refused, or OpenFIGI knows none; then `reason` says why."""
 
     figi: str
     outcome: Outcome
@@ -51,9 +53,11 @@ def register_assets_from_figis(
     """The asset of each FIGI, registered where there is none; one outcome a FIGI, in the order of the FIGIs.
 
     Empty ones are left out, and each is treated once. A FIGI is that of an asset when it is the asset's identifier or
-    stands in its OpenFIGI details. A new asset is not custom, has what `facts` says of it and nothing else, a first
-    snapshot where a name, ticker or exchange is known, and waits for OpenFIGI. A FIGI with a wrong check digit is
-    refused, with the reason. Each batch is one transaction: a call that is interrupted leaves whole batches, and may be
+    stands in its OpenFIGI details. A new asset is not custom and has what OpenFIGI says of it. Where OpenFIGI does not
+    answer, cannot be asked within one window of its limit, or does not know a FIGI that `facts` describes, it has what
+    the facts say and nothing else, a first snapshot where they give a name, ticker or exchange, and waits for OpenFIGI.
+    One that OpenFIGI does not know and nothing describes is not registered (`not_found`); one with a wrong check digit
+    is refused. Each batch is one transaction: a call that is interrupted leaves whole batches, and may be
     repeated. Raises InvalidInput for an impossible batch size, or facts that no asset can hold.
     """
     if not isinstance(batch_size, int) or isinstance(batch_size, bool) or not 1 <= batch_size <= LARGEST_BATCH:
@@ -69,10 +73,11 @@ def register_assets_from_figis(
         else:
             outcomes[text] = FigiOutcome(text, "refused", reason=f"{clipped(text)!r} is no FIGI: {fault}.")
     cleaned = {figi: _clean_facts(figi, (facts or {}).get(figi) or FigiFacts()) for figi in sound}
-    for start in range(0, len(sound), batch_size):
-        batch = sound[start : start + batch_size]
-        for outcome in _register_batch(batch, cleaned, storable_text(source)[:LONGEST_SOURCE]):
-            outcomes[outcome.figi] = outcome
+    with FigiQuestions() as questions:
+        for start in range(0, len(sound), batch_size):
+            batch = sound[start : start + batch_size]
+            for outcome in _register_batch(batch, cleaned, storable_text(source)[:LONGEST_SOURCE], questions):
+                outcomes[outcome.figi] = outcome
     return [outcomes[figi] for figi in sorted(outcomes)]
 
 
@@ -81,11 +86,13 @@ def register_asset_from_figi(
 ) -> Asset:
     """The asset of one FIGI, registered where there is none; see `register_assets_from_figis`.
 
-    Raises InvalidInput for what is no FIGI.
+    Raises InvalidInput for what is no FIGI, FigiNotFound for one that OpenFIGI does not know.
     """
     if not isinstance(figi, str) or not figi.strip():
         raise InvalidInput(f"figi={figi!r} is no FIGI. An example: BBG000B9XRY4.", field="figi")
     outcome = register_assets_from_figis([figi], facts={figi.strip().upper(): facts or FigiFacts()}, source=source)[0]
+    if outcome.outcome == "not_found":
+        raise FigiNotFound(str(outcome.reason))
     if outcome.asset is None:
         raise InvalidInput(f"figi={outcome.reason} An example: BBG000B9XRY4.", field="figi")
     return outcome.asset
@@ -113,46 +120,40 @@ def _clean_facts(figi: str, facts: FigiFacts) -> FigiFacts:
     )
 
 
-def _register_batch(figis: Sequence[str], facts: Mapping[str, FigiFacts], source: str) -> list[FigiOutcome]:
+def _register_batch(
+    figis: Sequence[str], facts: Mapping[str, FigiFacts], source: str, questions: FigiQuestions
+) -> list[FigiOutcome]:
     """Repeated where another caller gives one of the FIGIs to an asset of another identifier at this moment."""
+    known = known_assets(figis)
+    answers = questions.answers([figi for figi in figis if figi not in known])
     for attempt in range(MOST_TRIES):
         try:
             with transaction.atomic():
-                return _registered(figis, facts, source)
+                return _registered(figis, facts, source, answers)
         except IntegrityError as error:
             if attempt == MOST_TRIES - 1:
                 raise Conflict("Others register these FIGIs at this moment. Nothing was written; try again.") from error
     raise AssertionError
 
 
-def _registered(figis: Sequence[str], facts: Mapping[str, FigiFacts], source: str) -> list[FigiOutcome]:
-    known = known_assets(figis)
-    missing = [figi for figi in figis if figi not in known]
-    made: dict[str, Asset] = {}
-    if missing:
-        now = timezone.now()
-        register_asset_types({kind for figi in missing if (kind := facts[figi].asset_type) is not None})
-        candidates = {
-            figi: Asset(unique_identifier=figi, asset_type=facts[figi].asset_type, is_custom_by_organization=False)
-            for figi in missing
-        }
-        Asset.objects.bulk_create(candidates.values(), ignore_conflicts=True)
-        stored = {row.unique_identifier: row for row in Asset.objects.filter(unique_identifier__in=missing)}
-        made = {figi: stored[figi] for figi in missing if stored[figi].uid == candidates[figi].uid}
-        known |= {figi: stored[figi] for figi in missing if figi not in made}
-        _describe(made, facts, source, now)
-    return [
-        FigiOutcome(figi, "registered", made[figi]) if figi in made else FigiOutcome(figi, "existing", known[figi])
-        for figi in figis
-    ]
-
-
-def known_assets(figis: Sequence[str]) -> dict[str, Asset]:
-    """FIGI → asset, of those that there are; the asset of that identifier before one whose details name it."""
-    details = OpenFigiDetails.objects.filter(figi__in=figis).select_related("asset")
-    by_details = {row.figi: row.asset for row in details if row.figi is not None}
-    by_identifier = {row.unique_identifier: row for row in Asset.objects.filter(unique_identifier__in=figis)}
-    return by_details | by_identifier
+def _registered(
+    figis: Sequence[str], facts: Mapping[str, FigiFacts], source: str, answers: Mapping[str, Answer]
+) -> list[FigiOutcome]:
+    outcomes: dict[str, FigiOutcome] = {}
+    rows = {figi: row for figi, answer in answers.items() for row in answer.rows if row.figi == figi}
+    for figi, found in register_found([FoundAsset(row, facts[figi].asset_type) for figi, row in rows.items()]).items():
+        outcomes[figi] = FigiOutcome(figi, "registered" if found.is_new else "existing", found.asset)
+    for figi, answer in answers.items():
+        if answer.outcome == Answered.NOT_FOUND and facts[figi] == FigiFacts():
+            reason = f"OpenFIGI knows no FIGI {figi}. Check it, or register the asset by hand."
+            outcomes[figi] = FigiOutcome(figi, "not_found", reason=reason)
+    others = [figi for figi in figis if figi not in outcomes]
+    made, known = made_and_known({figi: facts[figi].asset_type for figi in others})
+    if made:
+        _describe(made, facts, source, timezone.now())
+    outcomes |= {figi: FigiOutcome(figi, "registered", asset) for figi, asset in made.items()}
+    outcomes |= {figi: FigiOutcome(figi, "existing", asset) for figi, asset in known.items()}
+    return [outcomes[figi] for figi in figis]
 
 
 def _describe(made: Mapping[str, Asset], facts: Mapping[str, FigiFacts], source: str, now: dt.datetime) -> None:
@@ -185,14 +186,3 @@ def _fitting(facts: FigiFacts) -> dict[str, str]:
 def _snapshot_texts(facts: FigiFacts) -> dict[str, str]:
     values = {"name": facts.name, "ticker": facts.ticker, "exchange_code": facts.exchange}
     return {name: text for name, text in values.items() if text is not None and len(text) <= LONGEST_SNAPSHOT_TEXT}
-
-
-def write_first_snapshots(rows: Sequence[Mapping[str, object]]) -> None:
-    """The rows as the engine writes them, in this transaction; their assets are new, so that no key can be taken."""
-    node = AssetSnapshot()
-    storage = registration.ensure_storage(node)
-    write = Write(node, storage, AssetSnapshot.build_frame(rows), list(node.get_column_metadata()))
-    write.validate()
-    write.execute()
-    registration.record_metadata(node, storage, write.tokens, write.metadata)
-    staleness.mark_dependents(storage, write.changes, reason=f"{storage} has new snapshots.")

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
@@ -19,7 +19,7 @@ from markets.engine.identifier_schemes import IdentifierKey
 from markets.models import Asset, AssetIdentifier, OpenFigiDetails, PendingResolution, ResolutionStatus
 from markets.openfigi.answers import FigiRow
 from markets.services.asset_types import register_asset_types
-from markets.services.figi_registration import LONGEST_SNAPSHOT_TEXT, known_assets, write_first_snapshots
+from markets.services.public_assets import LONGEST_SNAPSHOT_TEXT, made_and_known, write_first_snapshots
 
 SOURCE = "openfigi"
 DEBT_SECTORS = ("Govt", "Corp", "Muni", "Mtge", "M-Mkt")
@@ -55,12 +55,6 @@ class RegisteredAsset:
     is_new: bool
 
 
-@dataclass
-class _Batch:
-    made: dict[str, Asset] = field(default_factory=dict)
-    known: dict[str, Asset] = field(default_factory=dict)
-
-
 def default_asset_type(row: FigiRow) -> str | None:
     """The type of what a row describes, None where the row does not tell."""
     kinds = {(row.security_type or "").upper(), (row.security_type_2 or "").upper()}
@@ -92,32 +86,16 @@ def register_found(found: Sequence[FoundAsset]) -> dict[str, RegisteredAsset]:
     figis = sorted(by_figi)
     now = timezone.now()
     with transaction.atomic():
-        batch = _assets(figis, by_figi)
-        bare = _without_details(batch.known)
-        _describe({figi: by_figi[figi].row for figi in (*batch.made, *bare)}, batch.made | bare, now)
-        _resolve_pending({figi: by_figi[figi].row for figi in batch.known}, batch.known)
-        _identify(found, batch.made | batch.known, now.date())
-    return {figi: RegisteredAsset(asset, True) for figi, asset in batch.made.items()} | {
-        figi: RegisteredAsset(asset, False) for figi, asset in batch.known.items()
+        made, known = made_and_known(
+            {figi: by_figi[figi].asset_type or default_asset_type(by_figi[figi].row) for figi in figis}
+        )
+        bare = _without_details(known)
+        _describe({figi: by_figi[figi].row for figi in (*made, *bare)}, made | bare, now)
+        _resolve_pending({figi: by_figi[figi].row for figi in known}, known)
+        _identify(found, made | known, now.date())
+    return {figi: RegisteredAsset(asset, True) for figi, asset in made.items()} | {
+        figi: RegisteredAsset(asset, False) for figi, asset in known.items()
     }
-
-
-def _assets(figis: Sequence[str], by_figi: Mapping[str, FoundAsset]) -> _Batch:
-    batch = _Batch(known=dict(known_assets(figis)))
-    missing = [figi for figi in figis if figi not in batch.known]
-    if not missing:
-        return batch
-    kinds = {figi: by_figi[figi].asset_type or default_asset_type(by_figi[figi].row) for figi in missing}
-    register_asset_types({kind for kind in kinds.values() if kind is not None})
-    candidates = {
-        figi: Asset(unique_identifier=figi, asset_type=kinds[figi], is_custom_by_organization=False) for figi in missing
-    }
-    Asset.objects.bulk_create(candidates.values(), ignore_conflicts=True)
-    stored = {row.unique_identifier: row for row in Asset.objects.filter(unique_identifier__in=missing)}
-    for figi in missing:
-        is_ours = stored[figi].uid == candidates[figi].uid
-        (batch.made if is_ours else batch.known)[figi] = stored[figi]
-    return batch
 
 
 def _without_details(known: Mapping[str, Asset]) -> dict[str, Asset]:

@@ -48,12 +48,10 @@ class Command(BaseCommand):
 
 @contextmanager
 def _text_of(path: Path) -> Iterator[TextIO]:
+    opener = gzip.open if path.suffix == ".gz" else open
     try:
-        opened = (
-            gzip.open(path, "rt", encoding="utf-8-sig") if path.suffix == ".gz" else path.open(encoding="utf-8-sig")
-        )
-        with opened as file:
-            yield file  # type: ignore[misc]
+        with opener(path, "rt", encoding="utf-8-sig") as file:
+            yield file
     except (OSError, EOFError) as error:
         raise InvalidInput(f"{path} cannot be read ({error}).", field="file") from error
     except UnicodeDecodeError as error:

@@ -4,11 +4,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from markets.engine.figi_choice import HomeMarkets, choose
 from markets.engine.identifier_schemes import IdentifierKey
-from markets.models import FigiAnswer, ItemStatus, RememberedDecision, Resolution, ResolutionItem
+from markets.models import (
+    FigiAnswer,
+    ItemStatus,
+    PendingResolution,
+    RememberedDecision,
+    Resolution,
+    ResolutionItem,
+    ResolutionStatus,
+)
 from markets.openfigi.answers import FigiRow
 from markets.services.openfigi_registration import INDEX_SECTOR, FoundAsset, register_found
 from markets.services.resolutions.answers import rows_of
@@ -35,7 +44,16 @@ def settle(resolution: Resolution, answered: Sequence[tuple[ResolutionItem, Figi
             item.answer = answer
             _judge(plan, item, answer, home, remembered.get(key_of(item)))
         _register(plan)
+        _refuse_pending(plan.ended)
         save_outcomes(plan.ended)
+
+
+def _refuse_pending(ended: Sequence[ResolutionItem]) -> None:
+    """Assets that wait for OpenFIGI wait no longer where it does not know their FIGI."""
+    unknown = [item.value for item in ended if item.status == ItemStatus.NOT_FOUND and item.scheme == "figi"]
+    PendingResolution.objects.filter(scheme="figi", value__in=unknown, status=ResolutionStatus.PENDING).update(
+        status=ResolutionStatus.REFUSED, attempts=F("attempts") + 1, updated_at=timezone.now()
+    )
 
 
 def _judge(

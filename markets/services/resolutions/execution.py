@@ -10,7 +10,15 @@ from django.db.models import Count, F
 
 from markets.engine.identifier_schemes import SCHEMES
 from markets.exceptions import InvalidInput, NotFound
-from markets.models import Asset, FigiAnswer, ItemStatus, Resolution, ResolutionItem
+from markets.models import (
+    Asset,
+    FigiAnswer,
+    ItemStatus,
+    PendingResolution,
+    Resolution,
+    ResolutionItem,
+    ResolutionStatus,
+)
 from markets.openfigi.answers import Answer
 from markets.openfigi.client import OpenFigiClient
 from markets.openfigi.keys import mapping_job
@@ -76,18 +84,23 @@ def _resolve_chunk(
 
 
 def _end_known(resolution: Resolution, items: Sequence[ResolutionItem]) -> list[ResolutionItem]:
-    """End what names one asset of ours already; returns the others."""
+    """End what names one asset of ours already; returns the others, and those whose asset waits for OpenFIGI."""
     found = resolve_many([key_of(item) for item in items])
     names = {name for answer in found if (name := answer.asset_identifier) is not None}
     assets = {
         asset.unique_identifier: asset
         for asset in Asset.objects.filter(unique_identifier__in=names).select_related("openfigi_details")
     }
+    waiting = set(
+        PendingResolution.objects.filter(
+            asset__in=assets.values(), status=ResolutionStatus.PENDING, scheme="figi"
+        ).values_list("asset_id", flat=True)
+    )
     unknown: list[ResolutionItem] = []
     ended: list[ResolutionItem] = []
     for item, answer in zip(items, found, strict=True):
         asset = assets.get(answer.asset_identifier or "")
-        if asset is None or not _is_meant(item, asset, resolution.exchange_codes):
+        if asset is None or asset.pk in waiting or not _is_meant(item, asset, resolution.exchange_codes):
             unknown.append(item)
             continue
         item.status, item.asset, item.message = ItemStatus.KNOWN, asset, f"{asset} has this identifier."

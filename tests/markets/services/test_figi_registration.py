@@ -187,7 +187,7 @@ def test_callers_at_the_same_time_end_with_one_asset() -> None:
 @pytest.mark.django_db(transaction=True)
 def test_an_error_in_a_batch_leaves_the_batches_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
     figis = sorted(figi() for _ in range(10))
-    write, calls = figi_registration._write_snapshots, []
+    write, calls = figi_registration.write_first_snapshots, []
 
     def fail_at_third(rows) -> None:
         calls.append(len(rows))
@@ -195,7 +195,7 @@ def test_an_error_in_a_batch_leaves_the_batches_before_it(monkeypatch: pytest.Mo
         if len(calls) == 3:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(figi_registration, "_write_snapshots", fail_at_third)
+    monkeypatch.setattr(figi_registration, "write_first_snapshots", fail_at_third)
     facts = {name: FigiFacts(name="N") for name in figis}
     with pytest.raises(KeyboardInterrupt):
         register_assets_from_figis(figis, batch_size=3, facts=facts)
@@ -217,7 +217,7 @@ from tests.factories import figi
 from msm.api.assets import Asset
 
 figis = [figi(number) for number in range(1, 11)]
-write, calls = figi_registration._write_snapshots, []
+write, calls = figi_registration.write_first_snapshots, []
 
 def killed(rows):
     write(rows)
@@ -225,7 +225,7 @@ def killed(rows):
     if len(calls) == 3 and "kill" in os.environ.get("HOW", ""):
         os.kill(os.getpid(), 9)
 
-figi_registration._write_snapshots = killed
+figi_registration.write_first_snapshots = killed
 found = Asset.register_assets_from_figis(figis, batch_size=3, facts={name: FigiFacts(name="N") for name in figis})
 first = Asset.register_asset_from_figi(figi=figis[0])
 print([item.outcome for item in found].count("registered"), first.unique_identifier)

@@ -6,12 +6,14 @@ from decimal import Decimal
 import pytest
 from django.db import connections
 
+from markets.engine.figi_facts import FigiFacts
 from markets.exceptions import InvalidInput, MissingReferences
-from markets.models import Asset, AssetIdentifier, AssetSnapshot, Future, Index, OpenFigiDetails
+from markets.models import Asset, AssetIdentifier, AssetSnapshot, Future, Index, OpenFigiDetails, PendingResolution
 from markets.openfigi.answers import FigiRow
 from markets.openfigi.errors import OpenFigiUnavailable
-from markets.openfigi.fake.universe import made_figi, rows_for, security
+from markets.openfigi.fake.universe import NOT_FOUND_EVERY, made_figi, rows_for, security
 from markets.services.assets import upsert_asset
+from markets.services.figi_registration import register_asset_from_figi, register_assets_from_figis
 from markets.services.index_types import upsert_index_type
 from markets.services.openfigi_indices import register_index_from_figi, register_index_future_from_figis
 from markets.services.openfigi_lookup import (
@@ -222,3 +224,49 @@ def test_callers_at_the_same_time_end_with_one_asset(openfigi):
         made = list(pool.map(work, range(6)))
     assert sum(made) == len(rows) == Asset.objects.count()
     assert OpenFigiDetails.objects.count() == AssetSnapshot.objects.count() == len(rows)
+
+
+@pytest.mark.django_db
+def test_figis_are_registered_with_what_openfigi_says(openfigi):
+    figis = [row["figi"] for row in security(23)]
+    found = register_assets_from_figis(figis)
+    assert [item.outcome for item in found] == ["registered"] * len(figis)
+    details = {row.figi: row.name for row in OpenFigiDetails.objects.all()}
+    assert set(details.values()) == {next(security(23))["name"]}
+    assert not PendingResolution.objects.exists()
+    openfigi.fake.log.clear()
+    assert [item.outcome for item in register_assets_from_figis(figis)] == ["existing"] * len(figis)
+    assert openfigi.fake.log == []
+
+
+@pytest.mark.django_db
+def test_a_figi_that_openfigi_does_not_know_is_registered_only_where_a_file_describes_it(openfigi):
+    unknown = made_figi(NOT_FOUND_EVERY * 3, 60)
+    with pytest.raises(FigiNotFound, match=f"OpenFIGI knows no FIGI {unknown}"):
+        register_asset_from_figi(unknown)
+    assert not Asset.objects.exists()
+    [found] = register_assets_from_figis([unknown], facts={unknown: FigiFacts(name="Of the file")})
+    assert found.outcome == "registered"
+    assert PendingResolution.objects.get().value == unknown
+    assert len(openfigi.fake.log) == 1, "that it is unknown is remembered"
+
+
+@pytest.mark.django_db
+def test_without_the_network_a_figi_is_registered_and_waits(openfigi, monkeypatch):
+    monkeypatch.setattr("markets.openfigi.client.FIRST_PAUSE", 0)
+    openfigi.fake.plan.replace([{"fault": "reset"}])
+    figis = [row["figi"] for row in security(23)]
+    found = register_assets_from_figis(figis, batch_size=1)
+    assert [item.outcome for item in found] == ["registered"] * len(figis)
+    assert PendingResolution.objects.count() == len(figis)
+    assert len(openfigi.fake.log) == 2, "two tries of the first batch, and then it is not asked any more"
+
+
+@pytest.mark.django_db
+def test_more_than_a_window_of_the_limit_allows_is_not_waited_for(openfigi, settings):
+    settings.OPENFIGI_MAPPING_LIMIT = (1, 60.0)
+    figis = [row["figi"] for number in (23, 24, 25) for row in security(number)]
+    register_assets_from_figis(figis)
+    assert [entry["jobs"] for entry in openfigi.fake.log] == [10]
+    assert PendingResolution.objects.count() == len(figis) - 10
+    assert Asset.objects.count() == len(figis)

@@ -17,6 +17,7 @@ from markets.models import (
     ItemStatus,
     JobStatus,
     OpenFigiDetails,
+    PendingResolution,
     RememberedDecision,
     Resolution,
     ResolutionItem,
@@ -240,12 +241,24 @@ def _hash(figi: str) -> str:
     return hash_of({"idType": "ID_BB_GLOBAL", "idValue": figi})
 
 
-def test_assets_that_wait_for_openfigi_get_what_it_says(openfigi):
-    figi = made_figi(5, 1)
-    register_assets_from_figis([figi], source="a file")
-    assert OpenFigiDetails.objects.get().name is None
-    resolution = resolve(figi)
-    assert outcomes(resolution) == [(figi, "known", figi)]
+def test_assets_that_wait_for_openfigi_get_what_it_says(openfigi, settings):
+    # given two that were registered while OpenFIGI could not be asked
+    known, unknown = made_figi(5, 1), made_figi(NOT_FOUND_EVERY * 3, 60)
+    url, settings.OPENFIGI_BASE_URL = settings.OPENFIGI_BASE_URL, ""
+    register_assets_from_figis([known, unknown], source="a file")
+    assert PendingResolution.objects.filter(status="pending").count() == 2
+    # when
+    settings.OPENFIGI_BASE_URL = url
+    resolution = resolve(known, unknown)
+    # then
+    assert outcomes(resolution) == [(known, "known", known), (unknown, "not_found", None)]
+    assert OpenFigiDetails.objects.get(figi=known).name == "SYNTHETIC GRANITE SOFTWARE 5"
+    assert Asset.objects.get(unique_identifier=known).asset_type == "equity"
+    rows = PendingResolution.objects.values_list("value", "status", "attempts")
+    assert set(rows) == {(known, "resolved", 1), (unknown, "refused", 1)}
+    openfigi.fake.log.clear()
+    assert outcomes(resolve(known)) == [(known, "known", known)]
+    assert openfigi.fake.log == []
 
 
 @pytest.mark.parametrize("fault", ["short_array", "extra_null"])
