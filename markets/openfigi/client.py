@@ -40,7 +40,8 @@ class _Malformed(Exception):
 class OpenFigiClient:
     """Maps, searches and filters. One client serves one thread; all clients with one Redis share the limits.
 
-    A request is tried `tries` times. The key goes into the header of requests and nowhere else. `sleep` and `jitter` are for tests.
+    A request is tried `tries` times. The key goes into the header of requests and nowhere else; `sleep` and `jitter`
+    are for tests.
     """
 
     def __init__(

@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 from redis import Redis
+from redis.exceptions import RedisError
+
+from markets.openfigi.errors import OpenFigiUnavailable
 
 Bucket = Literal["mapping", "search"]
 
@@ -115,15 +118,18 @@ class SharedLimiter:
     def give_back(self, bucket: Bucket, slot: str) -> None:
         """The request of this slot has its answer: the slot is free a window from now."""
         window = int(self._limits.of(bucket).seconds * 1000) + MARGIN_MS
-        self._give_back(keys=[self._key(bucket)], args=[window, slot])
+        with _reaching_redis():
+            self._give_back(keys=[self._key(bucket)], args=[window, slot])
 
     def block(self, bucket: Bucket, seconds: float) -> None:
         """Let nobody send a request for so long: the provider said so."""
-        self._block(keys=[self._key(bucket, "blocked")], args=[max(int(seconds * 1000), 1)])
+        with _reaching_redis():
+            self._block(keys=[self._key(bucket, "blocked")], args=[max(int(seconds * 1000), 1)])
 
     def jobs_per_request(self) -> int:
         """How many jobs a mapping request may hold, as far as is known."""
-        stored = self._redis.get(self._key("mapping", "jobs"))
+        with _reaching_redis():
+            stored = self._redis.get(self._key("mapping", "jobs"))
         return min(int(stored), self._limits.jobs) if stored is not None else self._limits.jobs
 
     def jobs_per_window(self) -> int:
@@ -133,7 +139,8 @@ class SharedLimiter:
     def too_many_jobs(self, jobs: int) -> int:
         """The provider refused this many jobs in one request: remember half of it, and return that."""
         half = max(jobs // 2, 1)
-        self._lower(keys=[self._key("mapping", "jobs")], args=[half, REMEMBER_CEILING_MS])
+        with _reaching_redis():
+            self._lower(keys=[self._key("mapping", "jobs")], args=[half, REMEMBER_CEILING_MS])
         return half
 
     def _key(self, bucket: Bucket, what: str = "slots") -> str:
@@ -146,3 +153,14 @@ class SharedLimiter:
             yield
         finally:
             self.give_back(bucket, slot)
+
+
+@contextmanager
+def _reaching_redis() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise OpenFigiUnavailable(
+            f"Redis, by which all processes share OpenFIGI's limit, cannot be reached ({error}). Start it, or check "
+            "REDIS_URL; nothing was asked."
+        ) from error

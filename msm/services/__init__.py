@@ -11,6 +11,15 @@ from markets.services.snapshots import (
     record_snapshots,
 )
 from msm.api.portfolios import Portfolio
+from msm.services.openfigi import (
+    FigiRow,
+    query_by_figi,
+    query_by_isin,
+    query_figi,
+    register_index_from_figi,
+    register_index_future_from_figis,
+    search_figi,
+)
 from portfolios.data_nodes.signals import SignalWeights
 from portfolios.data_nodes.values import PortfolioConfiguration, PortfolioValues
 from portfolios.engine.positions import (
@@ -23,6 +32,7 @@ from portfolios.services import construction
 
 __all__ = [
     "AssetReferenceDetails",
+    "FigiRow",
     "asset_reference_details",
     "asset_reference_details_by_uids",
     "build_account_holdings_frame",
@@ -30,9 +40,15 @@ __all__ = [
     "build_target_positions_frame",
     "delete_index_values",
     "gap_report",
+    "query_by_figi",
+    "query_by_isin",
+    "query_figi",
     "read_index_values",
     "record_snapshots",
+    "register_index_from_figi",
+    "register_index_future_from_figis",
     "register_node",
+    "search_figi",
     "validate_holdings_frame",
     "validate_target_positions_frame",
     "write_index_values",

@@ -400,6 +400,33 @@ future = Future.upsert(
 )
 """
 
+INDEX_FUTURE = """\
+from decimal import Decimal
+
+from msm.api.assets import Asset
+from msm.api.indices import IndexType
+from msm.constants import INDEX_TYPE_EQUITY, INDEX_TYPE_EQUITY_DEFINITION
+from msm.services import register_index_future_from_figis
+
+IndexType.upsert(**INDEX_TYPE_EQUITY_DEFINITION.as_payload())
+usd = Asset.upsert(unique_identifier="USD", asset_type="currency")
+future = register_index_future_from_figis(
+    "BBG01SWCTHK4",
+    underlying_index_figi="BBG000KKFC45",
+    underlying_index_type=INDEX_TYPE_EQUITY,
+    settlement_asset_uid=usd.uid,
+    margin_asset_uid=usd.uid,
+    kind="EXPIRING",
+    quote_unit="INDEX_POINT",
+    settlement_model="LINEAR",
+    settlement_method="CASH",
+    contract_size=Decimal("50"),
+    contract_unit="INDEX_POINT",
+    expires_at="2026-12-18T22:00:00Z",
+    settles_at="2026-12-18T22:00:00Z",
+)
+"""
+
 ENGINE = """\
 import msm
 
@@ -416,9 +443,7 @@ EXCEPTED = {
         f"python {FIGI_MAP}".strip(): "the language's name stands before the code; FIGI_MAP is run without it",
     },
     ASSET_CATEGORIES: {},
-    FUTURES: {
-        "from msm.services import register_index_future_from_figis": "it asks OpenFIGI, which is an issue of its own",
-    },
+    FUTURES: {},
 }
 
 BLOCKS = {
@@ -457,6 +482,7 @@ BLOCKS = {
     ),
     FUTURES: (
         FUTURE,
+        INDEX_FUTURE,
         ENGINE,
     ),
 }

@@ -2,8 +2,10 @@
 
 import pytest
 
+from markets.broker import shared_redis
+from markets.openfigi.fake.server import FakeOpenFigi, FakeServer
 from tests.scripts import Scripts
-from tests.seeds.documents import ENGINE, FUTURE
+from tests.seeds.documents import ENGINE, FUTURE, INDEX_FUTURE
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -36,3 +38,33 @@ except LookupError as error:
 assert Asset.get_by_unique_identifier("X") is None
 """
     assert scripts.output(ENGINE + FUTURE + asked) == "['settlement_asset', 'underlying_index_uid']\n"
+
+
+def test_a_future_and_its_index_come_from_their_figis(scripts: Scripts) -> None:
+    """Asked of a server on this machine; what it makes up says SYNTHETIC."""
+    asked = """
+from msm.api.indices import Index
+print(future.unique_identifier, future.asset_type, future.kind, future.contract_size == 50)
+index = Index.get_by_uid(future.underlying_index_uid)
+print(index.unique_identifier, index.display_name, future.metadata["underlying_index_figi"] == index.unique_identifier)
+assert (future.settlement_asset, future.margin_asset) == (usd.uid, usd.uid)
+"""
+    shared_redis().ping()  # the script finds it by its address, and starts none
+    with FakeServer(FakeOpenFigi()) as server:
+        ran = scripts.run(ENGINE + INDEX_FUTURE + asked, MSM_OPENFIGI_BASE_URL=server.url)
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.splitlines() == [
+        "BBG01SWCTHK4 future EXPIRING True",
+        "BBG000KKFC45 SYNTHETIC S&P 500 INDEX True",
+    ]
+
+
+def test_a_future_on_what_is_no_index_is_refused_and_leaves_nothing(scripts: Scripts) -> None:
+    block = INDEX_FUTURE.replace("BBG000KKFC45", "BBG000B9XRY4")
+    shared_redis().ping()  # the script finds it by its address, and starts none
+    with FakeServer(FakeOpenFigi()) as server:
+        ran = scripts.run(ENGINE + block, MSM_OPENFIGI_BASE_URL=server.url)
+    assert ran.returncode == 1
+    assert "BBG000B9XRY4 is no index: OpenFIGI puts it in the market sector Equity, not Index." in ran.stderr
+    assert scripts.rows("SELECT unique_identifier FROM markets_asset") == [("USD",)]
+    assert scripts.rows("SELECT count(*) FROM markets_index") == [(0,)]
