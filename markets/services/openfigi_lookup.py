@@ -1,12 +1,11 @@
 """Single questions to OpenFIGI: a FIGI, an ISIN on an exchange, tickers, a search. Nothing is stored."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from markets.engine.identifier_schemes import identifier_key
 from markets.exceptions import InvalidInput, NotFound
 from markets.openfigi.answers import Answer, FigiRow, Outcome
-from markets.openfigi.client import OpenFigiClient
+from markets.openfigi.client import MOST_TRIES
 from markets.openfigi.errors import OpenFigiUnavailable
 from markets.openfigi.requests import FIGI, Filters, MappingJob
 from markets.services.openfigi_access import openfigi_client
@@ -67,7 +66,7 @@ def query_figi(
         )
         for ticker in tickers
     ]
-    with _client(api_key, api_url) as client:
+    with openfigi_client(api_key=api_key, base_url=api_url) as client:
         answers = client.map(jobs)
     for ticker, answer in zip(tickers, answers, strict=True):
         _refuse_unusable(answer, f"ticker {ticker}")
@@ -96,26 +95,22 @@ def search_figi(
     )
     if not isinstance(query, str) or not query.strip():
         raise InvalidInput("query is blank. Give words of a name, or a ticker.", field="query")
-    with _client(api_key, api_url) as client:
+    with openfigi_client(api_key=api_key, base_url=api_url) as client:
         return list(client.search(query.strip(), filters, most=most))
 
 
-def query_rows(figis: Sequence[str], *, api_key: str | None = None, api_url: str | None = None) -> list[FigiRow]:
+def query_rows(
+    figis: Sequence[str], *, api_key: str | None = None, api_url: str | None = None, tries: int = MOST_TRIES
+) -> list[FigiRow]:
     """The instrument of each FIGI, in order; all of them or an error as of `query_by_figi`."""
     keys = [identifier_key("figi", figi) for figi in figis]
-    with _client(api_key, api_url) as client:
+    with openfigi_client(api_key=api_key, base_url=api_url, tries=tries) as client:
         answers = client.map([MappingJob(id_type=FIGI, id_value=key.value) for key in keys])
     return [_only(answer, f"FIGI {key.value}") for key, answer in zip(keys, answers, strict=True)]
 
 
-@contextmanager
-def _client(api_key: str | None, api_url: str | None) -> Iterator[OpenFigiClient]:
-    with openfigi_client(api_key=api_key, base_url=api_url) as client:
-        yield client
-
-
 def _one(jobs: Sequence[MappingJob], what: str, api_key: str | None, api_url: str | None) -> FigiRow:
-    with _client(api_key, api_url) as client:
+    with openfigi_client(api_key=api_key, base_url=api_url) as client:
         return _only(client.map(jobs)[0], what)
 
 

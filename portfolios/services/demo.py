@@ -15,14 +15,14 @@ from markets.data_nodes.prices import ExternalPrices, ExternalPricesConfiguratio
 from markets.data_nodes.runs import execution_order
 from markets.data_nodes.sessions import load_sessions
 from markets.engine.price_files import read_price_file
-from markets.exceptions import Conflict
 from markets.models import Asset, NodeRun, RunStatus
-from markets.services import asset_types, assets, calendars, categories, universes
+from markets.services import asset_types, calendars, categories, universes
 from portfolios.data_nodes.signals import EqualWeights, EqualWeightsConfiguration
 from portfolios.data_nodes.values import PortfolioConfiguration, PortfolioValues
 from portfolios.engine.statistics import PerformanceStatistics, performance_statistics
 from portfolios.models import Portfolio
 from portfolios.services.construction import build_portfolio
+from portfolios.services.demo_stocks import STOCKS, register_stocks
 
 CALENDAR = "XNYS"
 CATEGORY = "demo-tech"
@@ -30,19 +30,6 @@ PORTFOLIO = "demo-equal-weights"
 FEE = 0.00018
 
 
-@dataclass(frozen=True)
-class Stock:
-    ticker: str
-    figi: str
-    name: str
-
-
-STOCKS = (
-    Stock("AAPL", "BBG000B9XRY4", "APPLE INC"),
-    Stock("GOOG", "BBG009S39JX6", "ALPHABET INC-CL A"),
-    Stock("IBM", "BBG000BLNNH6", "INTL BUSINESS MACHINES CORP"),
-    Stock("MSFT", "BBG000BPH459", "MICROSOFT CORP"),
-)
 Say = Callable[[str], None]
 
 
@@ -57,12 +44,14 @@ class DemoResult:
     statistics: PerformanceStatistics
 
 
-@transaction.atomic
 def prepare(data_directory: Path, say: Say) -> tuple[Portfolio, PortfolioValues]:
     """Everything that precedes the first run; a second call changes nothing."""
+    return _prepare(register_stocks(say), data_directory, say)
+
+
+@transaction.atomic
+def _prepare(rows: list[Asset], data_directory: Path, say: Say) -> tuple[Portfolio, PortfolioValues]:
     asset_types.upsert_asset_type(asset_type="equity", display_name="Equity")
-    rows = [_asset(stock) for stock in STOCKS]
-    say(f"assets: {len(rows)} from their FIGIs ({', '.join(stock.ticker for stock in STOCKS)})")
     prices = write_price_file(data_directory)
     dates = read_price_file(prices).dates
     assert dates is not None
@@ -125,27 +114,6 @@ def _define_portfolio(prices: Path, start: dt.date, say: Say) -> tuple[Portfolio
     )
     say(f"portfolio: {PORTFOLIO}, {len(execution_order(node))} DataNodes")
     return portfolio, node
-
-
-def _asset(stock: Stock) -> Asset:
-    existing = Asset.objects.filter(unique_identifier=stock.figi).first()
-    if existing is not None and existing.is_custom_by_organization:
-        raise Conflict(
-            f"The demo's asset {stock.figi} exists as a custom asset of yours. Run the demo in an empty database: set "
-            "MSM_DATA_DIR to another directory."
-        )
-    row = assets.upsert_asset(unique_identifier=stock.figi, asset_type="equity", is_custom_by_organization=False).row
-    assets.set_openfigi_details(
-        row,
-        figi=stock.figi,
-        ticker=stock.ticker,
-        name=stock.name,
-        exchange_code="US",
-        security_type="Common Stock",
-        security_type_2="Common Stock",
-        security_market_sector="Equity",
-    )
-    return row
 
 
 def write_price_file(data_directory: Path) -> Path:

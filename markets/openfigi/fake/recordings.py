@@ -1,7 +1,7 @@
 """Recorded answers of the real provider, from a folder of JSON files with a request and a response each."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ from markets.openfigi.fake.universe import Row
 class Recordings:
     """Answers by request: jobs, queries and lists of values that were asked exactly so; and rows by identifier."""
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, rows: Sequence[Row] = ()) -> None:
         self.jobs: dict[str, dict[str, Any]] = {}
         self.queries: dict[str, dict[str, Any]] = {}
         self.values: dict[str, list[str]] = {}
         self.rows: list[Row] = []
         self._by_figi: dict[str, Row] = {}
+        for row in rows:
+            self._keep(row)
         if folder is not None:
             for path in sorted(folder.glob("*.json")):
                 self._read(path)

@@ -41,12 +41,13 @@ VALUES = {
 
 @dataclass
 class FakeSettings:
-    """Limits by kind of caller, the keys that are known, and the folder of recordings."""
+    """Limits by kind of caller, the keys that are known, the folder of recordings, and rows known beside them."""
 
     without_key: Limits = WITHOUT_KEY
     with_key: Limits = WITH_KEY
     keys: frozenset[str] = frozenset()
     recordings: Path | None = None
+    rows: tuple[Row, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ class FakeOpenFigi:
 
     def __init__(self, settings: FakeSettings | None = None) -> None:
         self.settings = settings or FakeSettings()
-        self.recordings = Recordings(self.settings.recordings)
+        self.recordings = Recordings(self.settings.recordings, self.settings.rows)
         self.clock = Clock()
         self.windows = Windows(self.clock)
         self.plan = Plan()
