@@ -19,10 +19,14 @@ from django_celery_beat.schedulers import ModelEntry
 from markets.models import Job, JobStatus, NodeRun, NodeSchedule, NodeUpdate
 from markets.services import node_runs, node_schedules
 from msm_project.celery import app
-from tests.markets.test_jobs_and_workers import ROOT, broker, environment, start_worker, wait_for  # noqa: F401
 from tests.markets.worker_nodes import DAYS, Slow
+from tests.markets.workers import ROOT, environment, wait_for
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("worker")]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.usefixtures("broker"),
+    pytest.mark.xdist_group("worker"),
+]
 # Two instants a year. Beat looks at entries with a single hour only near that hour, at those with several always.
 NEW_YEAR = "0 0,12 1 1 *"
 
@@ -69,7 +73,7 @@ def miss_a_new_year() -> None:
     PeriodicTask.objects.update(last_run_at=timezone.now() - dt.timedelta(days=800))
 
 
-def test_a_due_schedule_fires_once_and_a_disabled_or_removed_one_does_not(start_beat, start_worker, tmp_path):  # noqa: F811
+def test_a_due_schedule_fires_once_and_a_disabled_or_removed_one_does_not(start_beat, start_worker, tmp_path):
     # given three schedules, none of them due as they were just set
     alive, disabled, removed = (scheduled(tmp_path, name) for name in ("alive", "disabled", "removed"))
     assert due(alive)[0] is False
