@@ -226,6 +226,7 @@ SPECTACULAR_SETTINGS = {
         "JobStatusEnum": "markets.models.JobStatus.choices",
         "ImportStatusEnum": "markets.models.ImportStatus.choices",
         "ImportOutcomeEnum": "markets.models.ImportOutcome.choices",
+        "ItemStatusEnum": "markets.models.ItemStatus.choices",
         "OutcomeEnum": "markets.services.bulk.OUTCOMES",
     },
 }

@@ -49,7 +49,9 @@ def clean_exchange_codes(value: object, *, field: str = "exchange_codes") -> lis
     codes: dict[str, None] = {}
     for item in value:
         if not isinstance(item, str):
-            raise InvalidInput(f"{field} holds {clipped(repr(item))}, which is no exchange code such as US.", field=field)
+            raise InvalidInput(
+                f"{field} holds {clipped(repr(item))}, which is no exchange code such as US.", field=field
+            )
         code = item.strip().upper()
         if not code:
             continue

@@ -110,7 +110,7 @@ PAGES = [
     shown("markets.noderun", "node_run"),
     shown("markets.job", "job"),
     shown("markets.change", "change", sees="analyst operator"),
-    shown("markets.pendingresolution", "resolution"),
+    shown("markets.pendingresolution", "pending"),
     shown("markets.importrun", "waiting_import", suffixes=tuple(name for name in SUFFIXES if name != "add/")),
     Page(
         "django_celery_beat.intervalschedule", "interval", {"every": "7", "period": "days"}, {"every": "8"}, **OPERATORS

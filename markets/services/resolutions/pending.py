@@ -17,7 +17,11 @@ TITLE = "All that waited for OpenFIGI"
 @transaction.atomic
 def resolve_pending(*, user: User | None = None, here: bool = False) -> Submitted:
     """A resolution of all identifiers that wait. Raises Conflict when none does, or such a list is being resolved."""
-    busy = Resolution.objects.filter(source=SOURCE, job__status__in=(JobStatus.QUEUED, JobStatus.RUNNING)).order_by("-id").first()
+    busy = (
+        Resolution.objects.filter(source=SOURCE, job__status__in=(JobStatus.QUEUED, JobStatus.RUNNING))
+        .order_by("-id")
+        .first()
+    )
     if busy is not None:
         raise Conflict(f"What waits is being resolved already, as {busy} of {busy.created_at:%Y-%m-%d %H:%M} UTC.")
     waiting = PendingResolution.objects.filter(status=ResolutionStatus.PENDING)

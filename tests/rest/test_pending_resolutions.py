@@ -12,7 +12,7 @@ from tests import factories
 from tests.rest.base import ROOT
 
 pytestmark = pytest.mark.django_db
-PATH = f"{ROOT}openfigi/resolution/"
+PATH = f"{ROOT}openfigi/pending/"
 APPLE, IBM = "BBG000B9XRY4", "BBG000BLNNH6"
 
 
