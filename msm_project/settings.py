@@ -300,6 +300,28 @@ UNFOLD = {
                         "link": reverse_lazy("admin:markets_importrun_changelist"),
                     },
                     {
+                        "title": "Resolve identifiers",
+                        "icon": "manage_search",
+                        "link": reverse_lazy("admin:markets_resolution_changelist"),
+                    },
+                    {
+                        "title": "Review inbox",
+                        "icon": "inbox",
+                        "link": reverse_lazy("admin:markets_resolutionitem_changelist"),
+                        "badge": "markets.admin.review.number_waiting",
+                        "badge_variant": "info",
+                    },
+                    {
+                        "title": "Home markets",
+                        "icon": "home_pin",
+                        "link": reverse_lazy("admin:markets_homemarketpolicy_changelist"),
+                    },
+                    {
+                        "title": "Remembered decisions",
+                        "icon": "rule",
+                        "link": reverse_lazy("admin:markets_remembereddecision_changelist"),
+                    },
+                    {
                         "title": "Waiting for OpenFIGI",
                         "icon": "hourglass",
                         "link": reverse_lazy("admin:markets_pendingresolution_changelist"),
