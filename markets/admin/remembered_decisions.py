@@ -26,6 +26,11 @@ class RememberedDecisionAdmin(ServiceAdmin):
     search_help_text = "Beginning of the identifier"
     fields = (("scheme", "value"), ("venue", "source"), "figi", "reason")
     readonly_fields = ("scheme", "value", "venue", "source")
+    export_columns = (
+        *((name, name) for name in ("uid", "scheme", "value", "venue", "source", "figi", "reason")),
+        ("decided_by", "decided_by__username"),
+        ("updated_at", "updated_at"),
+    )
     delete_note = "The next list of the same source that has the identifier is decided anew. Assets stay as they are."
     empty_help = format_html(
         "What is accepted or declined in the <a class='msm-link' href='{}'>review inbox</a> is remembered here, for "
