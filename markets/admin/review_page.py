@@ -77,6 +77,8 @@ def following(filters: Filters, item: ResolutionItem) -> int | None:
 def page_of(request: HttpRequest, filters: Filters, chosen: ResolutionItem | None, **kept: str) -> dict[str, Any]:
     """The context of the inbox. `kept` is what was typed when the decision was refused: figi, reason, error."""
     rows = filters.items().defer("answer__rows", "answer__job")
+    if chosen is not None and "inbox_page" not in request.GET:
+        request.GET = _with_page_of(request, rows, chosen)  # type: ignore[assignment]
     pages = Pages(request, rows, prefix="inbox", sorts={"place": "is_postponed"}, then="id", size=LISTED)
     item = chosen or next(iter(pages.items), None)
     context: dict[str, Any] = {
@@ -111,6 +113,15 @@ def page_of(request: HttpRequest, filters: Filters, chosen: ResolutionItem | Non
             "skip_url": filters.url(item=following(filters, item)),
         }
     return context
+
+
+def _with_page_of(request: HttpRequest, rows: Any, item: ResolutionItem) -> Any:
+    """The parameters, with the page of the list on which the item stands."""
+    same = rows.filter(is_postponed=item.is_postponed, pk__lt=item.pk)
+    before = (rows.filter(is_postponed=False) | same if item.is_postponed else same).order_by().count()
+    parameters = request.GET.copy()
+    parameters["inbox_page"] = str(before // LISTED + 1)
+    return parameters
 
 
 def proposals_table(done: resolutions.DecidedByRule) -> Table:
