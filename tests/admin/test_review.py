@@ -53,7 +53,7 @@ def test_what_the_home_markets_choose_now_is_marked_and_nothing_is_decided_by_lo
     factories.resolution_item(status="review")
     HomeMarketPolicy.objects.create(source="desk", exchange_codes=["GR"])
     text = shown(boss)
-    assert f'value="{OTHER_CANDIDATE}" required checked' in text
+    assert f'value="{OTHER_CANDIDATE}" checked' in text
     assert "GR is the home market" in text
     assert not Asset.objects.exists()
     assert ResolutionItem.objects.get().status == ItemStatus.REVIEW

@@ -8,7 +8,8 @@ window.addEventListener("DOMContentLoaded", () => {
     return;
   }
   const item = page.querySelector("[data-item]");
-  const visible = () => [...form.querySelectorAll("input[type=radio]")].filter((radio) => radio.offsetParent !== null);
+  const isFolded = (radio) => radio.closest("details:not([open])") !== null;
+  const visible = () => [...form.querySelectorAll("input[type=radio]")].filter((radio) => !isFolded(radio));
   const chosen = () => form.querySelector("input[type=radio]:checked");
   page.querySelector("[data-keys]").hidden = false;
 
@@ -37,7 +38,7 @@ window.addEventListener("DOMContentLoaded", () => {
     for (const fold of branch ? [branch] : all) {
       fold.open = branch ? !fold.open : !all.every((one) => one.open);
     }
-    if (branch && !branch.open && chosen().offsetParent === null) {
+    if (branch && isFolded(chosen())) {
       branch.closest("li").querySelector("input[type=radio]")?.click(); // a choice is never out of sight
     }
     mark();
@@ -78,7 +79,7 @@ window.addEventListener("DOMContentLoaded", () => {
   }
 
   document.addEventListener("keydown", (event) => {
-    if (event.ctrlKey || event.metaKey || event.altKey || event.repeat && event.key === "Enter") {
+    if (event.ctrlKey || event.metaKey || event.altKey || (event.repeat && event.key === "Enter")) {
       return;
     }
     const target = event.target;
