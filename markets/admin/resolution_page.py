@@ -17,7 +17,7 @@ from markets.models import ItemStatus, Resolution, ResolutionItem
 from markets.services import resolutions
 
 RESOLVE = "markets.resolve_identifiers"
-MOST_LINES = 100_000  # of a list given by the page: a few seconds' work; longer ones are the command's
+MOST_LINES = 50_000  # of a list given by the page: a few seconds' work; longer ones are the command's
 TONES = {
     ItemStatus.PENDING: "busy",
     ItemStatus.KNOWN: "good",

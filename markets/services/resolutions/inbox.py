@@ -18,6 +18,7 @@ from markets.services.resolutions.decisions import IS_INDEX, register_chosen
 from markets.services.resolutions.items import save_outcomes
 
 LONGEST_REASON = 1_000
+_REMEMBERED_BY = ("scheme", "value", "venue", "source")
 
 
 def inbox(
@@ -121,18 +122,18 @@ def sign(item: ResolutionItem, user: User | None) -> None:
 
 
 def remember(decided: Sequence[tuple[ResolutionItem, str]], user: User | None, reason: str) -> None:
-    """Keep the FIGI that was chosen for each item, nothing for none of them; over what was decided before.
-
-    Rows are written one by one: the record of changes tells each, and two writers lock in one order.
-    """
-    for item, figi in sorted(decided, key=lambda pair: (pair[0].scheme, pair[0].value, pair[0].venue)):
-        RememberedDecision.objects.update_or_create(
-            scheme=item.scheme,
-            value=item.value,
-            venue=item.venue,
-            source=item.resolution.source,
-            defaults={"figi": figi, "reason": reason, "decided_by": user},
-        )
+    """Keep the FIGI that was chosen for each item, nothing for none of them; over what was decided before."""
+    rows = {}
+    for item, figi in decided:
+        key = (item.scheme, item.value, item.venue, item.resolution.source)
+        names = dict(zip(_REMEMBERED_BY, key, strict=True))
+        rows[key] = RememberedDecision(**names, figi=figi, reason=reason, decided_by=user)
+    RememberedDecision.objects.bulk_create(
+        [rows[key] for key in sorted(rows)],  # two writers lock in one order
+        update_conflicts=True,
+        unique_fields=_REMEMBERED_BY,
+        update_fields=["figi", "reason", "decided_by", "updated_at"],
+    )
 
 
 def clean_reason(reason: object) -> str:
