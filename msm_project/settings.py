@@ -232,6 +232,7 @@ SPECTACULAR_SETTINGS = {
         "JobStatusEnum": "markets.models.JobStatus.choices",
         "ImportStatusEnum": "markets.models.ImportStatus.choices",
         "ImportOutcomeEnum": "markets.models.ImportOutcome.choices",
+        "ItemStatusEnum": "markets.models.ItemStatus.choices",
         "OutcomeEnum": "markets.services.bulk.OUTCOMES",
     },
 }
@@ -303,6 +304,28 @@ UNFOLD = {
                         "title": "Imports",
                         "icon": "upload_file",
                         "link": reverse_lazy("admin:markets_importrun_changelist"),
+                    },
+                    {
+                        "title": "Resolve identifiers",
+                        "icon": "manage_search",
+                        "link": reverse_lazy("admin:markets_resolution_changelist"),
+                    },
+                    {
+                        "title": "Review inbox",
+                        "icon": "inbox",
+                        "link": reverse_lazy("admin:markets_resolutionitem_changelist"),
+                        "badge": "markets.admin.review.number_waiting",
+                        "badge_variant": "info",
+                    },
+                    {
+                        "title": "Home markets",
+                        "icon": "home_pin",
+                        "link": reverse_lazy("admin:markets_homemarketpolicy_changelist"),
+                    },
+                    {
+                        "title": "Remembered decisions",
+                        "icon": "rule",
+                        "link": reverse_lazy("admin:markets_remembereddecision_changelist"),
                     },
                     {
                         "title": "Waiting for OpenFIGI",

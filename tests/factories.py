@@ -26,8 +26,10 @@ from markets.models import (
     CalendarEvent,
     CalendarSession,
     CurrencySpot,
+    FigiAnswer,
     FreshnessPolicy,
     Future,
+    HomeMarketPolicy,
     Index,
     IndexType,
     Issuer,
@@ -36,6 +38,9 @@ from markets.models import (
     NodeUpdate,
     OpenFigiDetails,
     PendingResolution,
+    RememberedDecision,
+    Resolution,
+    ResolutionItem,
     RunStatus,
     StorageNode,
     UpdateStatistic,
@@ -106,6 +111,55 @@ def details(owner: Asset, **fields: Any) -> OpenFigiDetails:
 def pending_resolution(owner: Asset | None = None, **fields: Any) -> PendingResolution:
     return PendingResolution.objects.create(
         asset=owner or asset(), **{"scheme": "figi", "value": figi(), "requested_at": timezone.now(), **fields}
+    )
+
+
+CANDIDATE = "BBG000B9XRY4"  # the composite in the US that `figi_answer` gives
+OTHER_CANDIDATE = "BBG000BLNNH6"  # the one in Germany
+
+
+def figi_answer(**fields: Any) -> FigiAnswer:
+    """Two composites of one share class: a choice."""
+    shared = {"shareClassFIGI": "BBG001S5N8V8", "marketSector": "Equity", "securityType2": "Common Stock"}
+    rows = [
+        {"figi": figi_, "compositeFIGI": figi_, "exchCode": code, "ticker": ticker, "name": "CANDIDATE INC", **shared}
+        for figi_, code, ticker in ((CANDIDATE, "US", "CAND"), (OTHER_CANDIDATE, "GR", "CND"))
+    ]
+    value = f"T{number()}"
+    return FigiAnswer.objects.create(
+        **{
+            "job_hash": f"{number():064d}",
+            "job": {"idType": "TICKER", "idValue": value},
+            "outcome": "found",
+            "rows": rows,
+            "asked_at": timezone.now(),
+            **fields,
+        }
+    )
+
+
+def resolution(**fields: Any) -> Resolution:
+    return Resolution.objects.create(**{"title": f"List {number()}", "source": "desk", "lines": 1, **fields})
+
+
+def resolution_item(owner: Resolution | None = None, **fields: Any) -> ResolutionItem:
+    """A ticker of the list; one that is to be decided has an answer with two candidates."""
+    serial = number()
+    if fields.get("status") == "review":
+        fields = {"answer": figi_answer(), "message": "2 candidates: 2 composites.", **fields}
+    text = f"T{serial}"
+    return ResolutionItem.objects.create(
+        resolution=owner or resolution(), **{"line": serial, "text": text, "scheme": "ticker", "value": text, **fields}
+    )
+
+
+def home_market(**fields: Any) -> HomeMarketPolicy:
+    return HomeMarketPolicy.objects.create(**{"source": f"source-{number()}", "exchange_codes": ["GR"], **fields})
+
+
+def remembered_decision(**fields: Any) -> RememberedDecision:
+    return RememberedDecision.objects.create(
+        **{"scheme": "ticker", "value": f"T{number()}", "source": "desk", "figi": CANDIDATE, **fields}
     )
 
 

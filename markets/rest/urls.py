@@ -8,12 +8,15 @@ from markets.rest.calendars import CalendarViewSet
 from markets.rest.categories import CategoryViewSet
 from markets.rest.data_nodes import DataNodeViewSet
 from markets.rest.details import BondViewSet, CurrencySpotViewSet, FutureViewSet
+from markets.rest.home_markets import HomeMarketViewSet
 from markets.rest.imports import ImportViewSet
 from markets.rest.indices import IndexTypeViewSet, IndexViewSet
 from markets.rest.issuers import IssuerViewSet
 from markets.rest.jobs import JobViewSet
 from markets.rest.node_classes import NodeClassViewSet
-from markets.rest.resolutions import ResolutionViewSet
+from markets.rest.pending_resolutions import PendingResolutionViewSet
+from markets.rest.resolutions import ResolutionViewSet, ResolveViewSet
+from markets.rest.review import ReviewViewSet
 from markets.rest.snapshots import SnapshotViewSet
 
 router = RegistryRouter()
@@ -26,7 +29,11 @@ router.register("data-node", DataNodeViewSet, basename="data-node")
 router.register("data-node-class", NodeClassViewSet, basename="data-node-class")
 router.register("job", JobViewSet, basename="job")
 router.register("import", ImportViewSet, basename="import")
+router.register("openfigi/resolve", ResolveViewSet, basename="openfigi-resolve")
 router.register("openfigi/resolution", ResolutionViewSet, basename="openfigi-resolution")
+router.register("openfigi/review", ReviewViewSet, basename="openfigi-review")
+router.register("openfigi/pending", PendingResolutionViewSet, basename="openfigi-pending")
+router.register("openfigi/home-market", HomeMarketViewSet, basename="openfigi-home-market")
 router.register("issuer", IssuerViewSet, basename="issuer")
 router.register("index", IndexViewSet, basename="index")
 router.register("index-type", IndexTypeViewSet, basename="index-type")

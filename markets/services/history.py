@@ -29,6 +29,7 @@ from markets.models import (
     Operation,
     PendingResolution,
     RegistryRow,
+    Resolution,
     StorageNode,
 )
 from markets.models.details import AssetDetails
@@ -37,7 +38,15 @@ from markets.services.deletion import identifier_of
 Model = type[models.Model]
 
 # What the engine, the workers and imports keep of themselves is their own record.
-NOT_RECORDED: tuple[Model, ...] = (Backfill, ImportRun, Job, NodeUpdate, PendingResolution, StorageNode)
+NOT_RECORDED: tuple[Model, ...] = (
+    Backfill,
+    ImportRun,
+    Job,
+    NodeUpdate,
+    PendingResolution,
+    Resolution,
+    StorageNode,
+)
 # Who may view these rows: whoever may view those that show them.
 SHOWN_WITH: dict[Model, Model] = {
     OpenFigiDetails: Asset,

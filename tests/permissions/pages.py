@@ -110,7 +110,16 @@ PAGES = [
     shown("markets.noderun", "node_run"),
     shown("markets.job", "job"),
     shown("markets.change", "change", sees="analyst operator"),
-    shown("markets.pendingresolution", "resolution"),
+    shown("markets.pendingresolution", "pending"),
+    shown("markets.resolution", "resolution", suffixes=tuple(name for name in SUFFIXES if name != "add/")),
+    shown("markets.resolutionitem", "review"),
+    Page(
+        "markets.homemarketpolicy",
+        "home_market",
+        {"source": "new", "exchange_codes": "us, gr"},
+        {"exchange_codes": "LN"},
+    ),
+    Page("markets.remembereddecision", "remembered", change={"figi": "", "reason": "Another"}),
     shown("markets.importrun", "waiting_import", suffixes=tuple(name for name in SUFFIXES if name != "add/")),
     Page(
         "django_celery_beat.intervalschedule", "interval", {"every": "7", "period": "days"}, {"every": "8"}, **OPERATORS

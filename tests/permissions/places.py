@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.factories import CANDIDATE
 from tests.permissions.roles import EVERYONE
 
 STAFF = f"nobody {EVERYONE}"
@@ -74,6 +75,22 @@ def _of_node(step: str, data: dict[str, str] | None = None, **effect: int) -> li
     ]
 
 
+def _resolution(step: str, by: str = EVERYONE, status: int = 200, **options: Any) -> Place:
+    url = f"/admin/markets/resolution/{{resolution}}/{step}/"
+    return Place(f"admin/markets/resolution/<int:pk>/{step}/", url, by, status, **options)
+
+
+def _review(step: str, row: str, data: dict[str, str], **effect: int) -> list[Place]:
+    """A decision, which takes a form that is sent."""
+    address, url = f"admin/markets/resolutionitem/<int:pk>/{step}/", f"/admin/markets/resolutionitem/{row}/{step}/"
+    return [
+        Place(address, url, STAFF, 405),
+        Place(address, url, "analyst", 302, method="post", data=data, effect=effect),
+    ]
+
+
+BOTH = "analyst operator"
+RULE = "admin/markets/resolutionitem/rule/"
 REVOKE = "admin/markets/accesstoken/revoke/<str:token_key>/"
 NODE = "admin/markets/nodeupdate/<int:pk>/"
 OTHERS_TOKEN = "admin/markets/accesstoken/<path:object_id>/"
@@ -223,6 +240,48 @@ PLACES = [
     *_step("apply", markets_importrun=0, markets_job=1),
     *_step("undo", "applied_import", markets_importrun=0, markets_job=1),
     *_step("discard", markets_importrun=-1),
+    Place("admin/markets/resolution/add/", "/admin/markets/resolution/add/", BOTH),
+    Place(
+        "admin/markets/resolution/add/",
+        "/admin/markets/resolution/add/",
+        BOTH,
+        302,
+        method="post",
+        data={"identifiers": "US0378331005", "source": "desk"},
+        effect={"markets_resolution": 1, "markets_resolutionitem": 1, "markets_job": 1},
+    ),
+    _resolution("progress", status=404),  # the list has no job
+    _resolution("outcomes"),
+    _resolution("resume", by=STAFF, status=405),
+    _resolution("resume", BOTH, 302, method="post", effect={"markets_resolution": 0, "markets_job": 1}),
+    Place("admin/markets/pendingresolution/resolve/", "/admin/markets/pendingresolution/resolve/", STAFF, 405),
+    Place(
+        "admin/markets/pendingresolution/resolve/",
+        "/admin/markets/pendingresolution/resolve/",
+        BOTH,
+        302,
+        method="post",
+        effect={"markets_resolution": 1, "markets_job": 1},
+    ),
+    *_review(
+        "decide",
+        "{review}",
+        {"decision": "accept", "figi": CANDIDATE, "reason": "Why"},
+        markets_resolutionitem=0,
+        markets_asset=1,
+        markets_remembereddecision=1,
+    ),
+    *_review("reopen", "{declined}", {}, markets_resolutionitem=0, markets_remembereddecision=-1),
+    Place(RULE, f"/{RULE}", "analyst"),
+    Place(
+        RULE,
+        f"/{RULE}",
+        "analyst",
+        302,
+        method="post",
+        data={"exchange_codes": "US", "confirm": "1", "shown": "1"},
+        effect={"markets_resolutionitem": 0, "markets_asset": 1, "markets_remembereddecision": 1},
+    ),
     Place("admin/markets/index/<int:pk>/values/<str:cadence>/", "/admin/markets/index/{valued_index}/values/1d/"),
     Place("admin/portfolios/portfolio/<int:pk>/values/", "/admin/portfolios/portfolio/{portfolio}/values/"),
     Place("admin/portfolios/portfolio/<int:pk>/weights/", "/admin/portfolios/portfolio/{portfolio}/weights/"),

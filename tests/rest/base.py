@@ -22,6 +22,7 @@ from markets.models import (
     CalendarEvent,
     CurrencySpot,
     Future,
+    HomeMarketPolicy,
     ImportRun,
     Index,
     IndexType,
@@ -29,6 +30,9 @@ from markets.models import (
     Job,
     NodeUpdate,
     PendingResolution,
+    RememberedDecision,
+    Resolution,
+    ResolutionItem,
 )
 from portfolios.models import (
     Account,
@@ -58,6 +62,8 @@ TABLES = (
     "markets_assetsnapshot",
     *("markets_freshnesspolicy", "markets_nodeschedule", "django_celery_beat_periodictask"),
     *("markets_importrun", "markets_importrow", "markets_importchunk", "markets_pendingresolution"),
+    *("markets_resolution", "markets_resolutionitem", "markets_figianswer", "markets_homemarketpolicy"),
+    "markets_remembereddecision",
 )
 
 
@@ -128,12 +134,20 @@ class World:
     virtual_fund: VirtualFund
     waiting_import: ImportRun
     applied_import: ImportRun
-    resolution: PendingResolution
+    pending: PendingResolution
+    resolution: Resolution
+    review: ResolutionItem
+    declined: ResolutionItem
+    home_market: HomeMarketPolicy
+    remembered: RememberedDecision
 
     def fill(self, text: str) -> str:
-        names = {name: str(getattr(self, name).uid) for name in self.__dataclass_fields__}
+        rows = {name: getattr(self, name) for name in self.__dataclass_fields__}
+        names = {name: str(getattr(row, "uid", row.pk)) for name, row in rows.items()}
         names["calendar_name"] = self.calendar.unique_identifier
-        return text.format(**names, identifier=self.node.storage.identifier, hash=self.node.update_hash)
+        return text.format(
+            **names, identifier=self.node.storage.identifier, hash=self.node.update_hash, line=self.review.line
+        )
 
     def body(self, body: Any) -> Any:
         """The body with `{name}` replaced by uids."""
@@ -158,6 +172,10 @@ def make_world() -> World:
     group = factories.account_group()
     account = factories.account(account_group=group)
     allocation = factories.target_allocation(account=account)
+    resolution = factories.resolution()
+    factories.resolution_item(resolution, status="pending")
+    review = factories.resolution_item(resolution, status="review")
+    declined = factories.resolution_item(resolution, status="declined", answer=review.answer)
     return World(
         asset=asset,
         spare=factories.asset(),
@@ -190,7 +208,12 @@ def make_world() -> World:
         virtual_fund=factories.virtual_fund(account=account, account_target_allocation=allocation),
         waiting_import=steps.upload("unique_identifier,label\nIMPORTED,x\n,y\n"),
         applied_import=steps.apply(steps.upload("unique_identifier\nAPPLIED\n")),
-        resolution=factories.pending_resolution(),
+        pending=factories.pending_resolution(),
+        resolution=resolution,
+        review=review,
+        declined=declined,
+        home_market=factories.home_market(),
+        remembered=factories.remembered_decision(value=declined.value),
     )
 
 
@@ -565,8 +588,6 @@ IMPORT = (VIEW_IMPORT, "markets.add_asset", "markets.change_asset")
 UPLOADS = {"markets_importrun": 1, "markets_importchunk": 1, "markets_job": 1}
 ASKS = {"markets_importrun": 0, "markets_job": 1}  # a worker does it
 ROUTES += [
-    Route("get", "openfigi/resolution/", ("markets.view_pendingresolution",)),
-    Route("get", "openfigi/resolution/{resolution}/", ("markets.view_pendingresolution",)),
     Route("get", "import/", (VIEW_IMPORT,)),
     Route("get", "import/{waiting_import}/", (VIEW_IMPORT,)),
     Route("get", "import/{waiting_import}/rows/", (VIEW_IMPORT,)),
@@ -596,6 +617,53 @@ ROUTES += [
         effect={"markets_assetsnapshot": 1, "markets_updatestatistic": 1, "markets_noderun": 1},
     ),
     Route("get", "asset/{asset}/latest-snapshot/", ("markets.view_asset", VIEW_SNAPSHOT)),
+]
+PENDING = "markets.view_pendingresolution"
+VIEW_LIST, RESOLVES = "markets.view_resolution", "markets.resolve_identifiers"
+REVIEWS = ("markets.view_resolutionitem", "markets.decide_resolutions")
+BOTH = {"by": "analyst operator"}
+SUBMITS = {"markets_resolution": 1, "markets_resolutionitem": 1, "markets_job": 1}
+DECIDES = {"markets_resolutionitem": 0, "markets_remembereddecision": 1}
+ACCEPTS = {**DECIDES, "markets_asset": 1, "markets_openfigidetails": 1}
+ROUTES += [
+    Route("get", "openfigi/pending/", (PENDING,)),
+    Route("get", "openfigi/pending/{pending}/", (PENDING,)),
+    Route("post", "openfigi/pending/resolve/", (PENDING, RESOLVES), 202, {}, effect=SUBMITS, **BOTH),
+    Route("post", "openfigi/resolve/", (RESOLVES,), 202, {"identifiers": ["US0378331005"]}, effect=SUBMITS, **BOTH),
+    Route("get", "openfigi/resolution/", (VIEW_LIST,)),
+    Route("get", "openfigi/resolution/{resolution}/", (VIEW_LIST,)),
+    Route("get", "openfigi/resolution/{resolution}/items/", (VIEW_LIST, REVIEWS[0])),
+    Route("get", "openfigi/resolution/{resolution}/items/{line}/", (VIEW_LIST, REVIEWS[0])),
+    Route(
+        "post",
+        "openfigi/resolution/{resolution}/resume/",
+        (VIEW_LIST, RESOLVES),
+        202,
+        {},
+        effect={"markets_resolution": 0, "markets_job": 1},
+        **BOTH,
+    ),
+    Route("get", "openfigi/review/", REVIEWS[:1]),
+    Route("get", "openfigi/review/{review}/", REVIEWS[:1]),
+    Route("post", "openfigi/review/{review}/accept/", REVIEWS, 200, {"figi": factories.CANDIDATE}, effect=ACCEPTS),
+    Route("post", "openfigi/review/{review}/decline/", REVIEWS, 200, {"reason": "Why"}, effect=DECIDES),
+    Route("post", "openfigi/review/{review}/postpone/", REVIEWS, 200, {}, effect={"markets_resolutionitem": 0}),
+    Route(
+        "post",
+        "openfigi/review/{declined}/reopen/",
+        REVIEWS,
+        200,
+        {},
+        effect={"markets_resolutionitem": 0, "markets_remembereddecision": -1},
+    ),
+    Route("post", "openfigi/review/decide/", REVIEWS, 200, {"exchange_codes": ["US"]}, effect=ACCEPTS),
+    *_crud(
+        "openfigi/home-market/",
+        "home_market",
+        "markets.homemarketpolicy",
+        {"source": "new", "exchange_codes": ["US", "GR"]},
+        {"exchange_codes": ["LN"], "note": "London first"},
+    ),
 ]
 READS = [route for route in ROUTES if not route.writes]
 # A graph is no list; snapshots have a time in place of a uid, and lists of them tests of their own.

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand, CommandParser
 from markets.exceptions import InvalidInput, MSMError
 from markets.models import JobStatus, ResolutionItem
 from markets.services import jobs
-from markets.services.resolutions import outcome_counts, submit_resolution
+from markets.services.resolutions import Submitted, outcome_counts, resolve_pending, submit_resolution
 
 
 class Command(BaseCommand):
@@ -21,15 +21,14 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", help="the list; - reads standard input")
+        parser.add_argument("file", nargs="?", help="the list; - reads standard input")
+        parser.add_argument("--pending", action="store_true", help="instead of a list: all that wait for OpenFIGI")
         parser.add_argument("--source", default="", help="whose list it is: names the home markets to prefer")
         parser.add_argument("--title", default="")
         parser.add_argument("--json", action="store_true", help="print the result as one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with _lines(options["file"]) as lines:
-            title = options["title"] or ("standard input" if options["file"] == "-" else options["file"])
-            submitted = submit_resolution(lines, title=title, source=options["source"], here=True)
+        submitted = _submit(options)
         jobs.execute(str(submitted.job.uid))
         submitted.job.refresh_from_db()
         resolution = submitted.resolution
@@ -49,6 +48,16 @@ class Command(BaseCommand):
             self.stdout.write(f"{resolution.lines:,} lines, {resolution.requests_sent:,} requests: {told}")
         if submitted.job.status != JobStatus.SUCCEEDED:
             raise MSMError(f"{submitted.job.error} What was resolved is kept; run the command again for the rest.")
+
+
+def _submit(options: dict[str, Any]) -> Submitted:
+    if options["pending"] == bool(options["file"]):
+        raise InvalidInput("Name a FILE (- reads standard input), or give --pending; one of them.", field="file")
+    if options["pending"]:
+        return resolve_pending(here=True)
+    with _lines(options["file"]) as lines:
+        title = options["title"] or ("standard input" if options["file"] == "-" else options["file"])
+        return submit_resolution(lines, title=title, source=options["source"], here=True)
 
 
 @contextmanager

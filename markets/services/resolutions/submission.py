@@ -26,15 +26,21 @@ class Submitted:
 
 
 def submit_resolution(
-    lines: Iterable[str], *, title: str = "", source: str = "", user: User | None = None, here: bool = False
+    lines: Iterable[str],
+    *,
+    title: str = "",
+    source: str = "",
+    user: User | None = None,
+    here: bool = False,
+    most: int = MOST_LINES,
 ) -> Submitted:
     """A new resolution of the identifiers in the lines, each once, with a job that a worker does.
 
     `source` names the home markets to prefer. With `here` the caller does the job itself, by `jobs.execute`. Raises
-    InvalidInput for an empty list or one of more than a million lines; then nothing is written.
+    InvalidInput for an empty list or one of more than `most` lines; then nothing is written.
     """
     source = _clean_source(source)
-    read = _once(read_lines(lines))
+    read = _once(read_lines(lines), min(most, MOST_LINES))
     with transaction.atomic():
         resolution = Resolution(source=source, exchange_codes=list(home_markets(source)), requested_by=user)
         resolution.title = storable_text(title).strip()[:255] or "Identifiers"
@@ -84,8 +90,9 @@ def home_markets(source: str) -> tuple[str, ...]:
 class _once:
     """The lines whose identifier has not come before; `lines` and `repeated` count while it is walked."""
 
-    def __init__(self, lines: Iterator[IdentifierLine]) -> None:
+    def __init__(self, lines: Iterator[IdentifierLine], most: int) -> None:
         self._source = lines
+        self._most = most
         self._seen: set[tuple[str, str, str] | str] = set()
         self.lines = 0
         self.repeated = 0
@@ -93,8 +100,11 @@ class _once:
     def __iter__(self) -> Iterator[IdentifierLine]:
         for line in self._source:
             self.lines += 1
-            if self.lines > MOST_LINES:
-                raise InvalidInput(f"The list has more than {MOST_LINES:,} lines. Split it.", field="identifiers")
+            if self.lines > self._most:
+                raise InvalidInput(
+                    f"The list has more than {self._most:,} lines. Split it, or use manage.py resolve_figis.",
+                    field="identifiers",
+                )
             key = (line.key.scheme, line.key.value, line.key.venue) if line.key is not None else line.text
             if key in self._seen:
                 self.repeated += 1
