@@ -19,6 +19,7 @@ from markets.models import (
     Asset,
     AssetCategory,
     AssetCategoryMembership,
+    AssetIdentifier,
     AssetType,
     Bond,
     Calendar,
@@ -106,6 +107,14 @@ def details(owner: Asset, **fields: Any) -> OpenFigiDetails:
 def pending_resolution(owner: Asset | None = None, **fields: Any) -> PendingResolution:
     return PendingResolution.objects.create(
         asset=owner or asset(), **{"scheme": "figi", "value": figi(), "requested_at": timezone.now(), **fields}
+    )
+
+
+def asset_identifier(owner: Asset | None = None, **fields: Any) -> AssetIdentifier:
+    """A ticker that its asset had in the year 2025."""
+    days = {"valid_from": dt.date(2025, 1, 1), "valid_to": dt.date(2026, 1, 1)}
+    return AssetIdentifier.objects.create(
+        asset=owner or asset(), **{"scheme": "ticker", "value": f"T{number()}", "venue": "XNYS", **days, **fields}
     )
 
 

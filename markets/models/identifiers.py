@@ -67,7 +67,7 @@ class AssetIdentifier(RegistryRow):
                 name="markets_assetidentifier_begins_before_end",
                 violation_error_message="An identifier must end after it begins.",
             ),
-            models.CheckConstraint(  # PostgreSQL's infinite dates among what is refused: an open end is NULL, and else none
+            models.CheckConstraint(  # an open end is NULL, and never one of PostgreSQL's infinite dates
                 condition=(Q(valid_from__isnull=True) | Q(valid_from__range=(EARLIEST_DAY, LATEST_DAY)))
                 & (Q(valid_to__isnull=True) | Q(valid_to__range=(EARLIEST_DAY, LATEST_DAY))),
                 name="markets_assetidentifier_days",

@@ -60,7 +60,7 @@ def close_identifier(row: AssetIdentifier, *, valid_to: object) -> AssetIdentifi
 
 
 def delete_identifier(row: AssetIdentifier) -> None:
-    """As if it had never been recorded; the history of changes keeps it. One that held until a day is closed instead."""
+    """As if it had never been recorded; the history of changes keeps it. What held until a day is closed instead."""
     deletion.delete(row)
 
 
@@ -76,7 +76,7 @@ def change_identifier(
     source: str = "",
     evidence: Any = None,
 ) -> AssetIdentifier:
-    """From the day `effective` on the asset goes by this value in place of what holds then, at the same venue: a rename.
+    """A rename: from the day `effective` on the asset goes by this value, in place of what holds then at the venue.
 
     `replaces` names the value that ends, where several of the scheme hold at once; else all of them end. The new one
     holds as long as what it replaces would have. Raises InvalidInput when `replaces` does not hold then, or is the

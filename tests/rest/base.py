@@ -15,6 +15,7 @@ from markets.data_nodes import registry
 from markets.models import (
     Asset,
     AssetCategory,
+    AssetIdentifier,
     AssetType,
     Bond,
     Calendar,
@@ -57,6 +58,7 @@ TABLES = (
     "markets_assetsnapshot",
     *("markets_freshnesspolicy", "markets_nodeschedule", "django_celery_beat_periodictask"),
     *("markets_importrun", "markets_importrow", "markets_importchunk", "markets_pendingresolution"),
+    "markets_assetidentifier",
 )
 
 
@@ -78,13 +80,14 @@ class Route:
     effect: dict[str, int] | None = None
     file: str | None = None
     query: str = ""
+    is_question: bool = False  # what is asked for stands in the body; nothing is written
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
     @property
     def writes(self) -> bool:
-        return self.method != "get"
+        return self.method != "get" and not self.is_question
 
     @property
     def shape(self) -> str:
@@ -128,6 +131,7 @@ class World:
     waiting_import: ImportRun
     applied_import: ImportRun
     resolution: PendingResolution
+    asset_identifier: AssetIdentifier
 
     def fill(self, text: str) -> str:
         names = {name: str(getattr(self, name).uid) for name in self.__dataclass_fields__}
@@ -189,6 +193,7 @@ def make_world() -> World:
         waiting_import=steps.upload("unique_identifier,label\nIMPORTED,x\n,y\n"),
         applied_import=steps.apply(steps.upload("unique_identifier\nAPPLIED\n")),
         resolution=factories.pending_resolution(),
+        asset_identifier=factories.asset_identifier(asset),
     )
 
 
@@ -576,10 +581,36 @@ ROUTES += [
     ),
     Route("get", "asset/{asset}/latest-snapshot/", ("markets.view_asset", VIEW_SNAPSHOT)),
 ]
+IDENTIFIER = {"scheme": "ticker", "value": "NEW", "venue": "XNYS", "valid_from": "2026-05-25"}
+QUESTIONS = {"identifiers": [{"scheme": "ticker", "value": "NEW"}]}
+ADD_IDENTIFIER, VIEW_IDENTIFIER = ("markets.add_assetidentifier",), ("markets.view_assetidentifier",)
+ROUTES += [
+    *_crud(
+        "asset-identifier/",
+        "asset_identifier",
+        "markets.assetidentifier",
+        {"asset_uid": "{asset}", **IDENTIFIER},
+        {"valid_to": "2026-05-26"},
+    ),
+    Route(
+        "put",
+        "asset-identifier/",
+        ADD_IDENTIFIER,
+        200,
+        [{"asset_uid": "{asset}", **IDENTIFIER}],
+        effect={"markets_assetidentifier": 1},
+    ),
+    Route("get", "asset-identifier/resolve/", VIEW_IDENTIFIER, query="?scheme=ticker&value=NEW"),
+    Route("post", "asset-identifier/resolve/", VIEW_IDENTIFIER, 200, QUESTIONS, is_question=True),
+]
 READS = [route for route in ROUTES if not route.writes]
-LISTS = [route for route in READS if "{" not in route.path and not route.path.endswith("/data/")]
+LISTS = [
+    route
+    for route in READS
+    if "{" not in route.path and not route.path.endswith(("/data/", "/resolve/"))
+]
 WRITES = [route for route in ROUTES if route.writes]
-BODIES = [route for route in WRITES if route.body is not None]
+BODIES = [route for route in ROUTES if route.body is not None]
 VIEWS = sorted({name for route in READS for name in route.needs})
 ALL = sorted({name for route in ROUTES for name in route.needs})
 

@@ -102,7 +102,7 @@ def test_many_are_written_all_or_none():
             + [identifier_row(name, "isin", "US0378331005") for name in ("NOBODY", "NOWHERE")],
             source="file",
         )
-    with pytest.raises(Conflict, match="that of A .from 2020-01-01. among the same rows"):
+    with pytest.raises(Conflict, match=r"that of A \(from 2020-01-01\) among the same rows"):
         record_identifiers(
             [identifier_row(name, "ticker", "X", valid_from=D(2020, 1, 1)) for name in ("A", "B")], source="file"
         )
