@@ -24,6 +24,7 @@ from markets.rest.serializers import MetadataField, RegistrySerializer, StrictCh
 from markets.services import identifier_batches, identifier_changes, identifiers
 from markets.services.bulk import BulkOutcome, OnError
 from markets.services.identifier_resolution import Outcome, Resolution, resolve_many
+from markets.services.identifier_search import MOST_MATCHES, found_identifiers
 
 MOST_RESOLVED = 10_000
 VALID_TO = "The first day on which it no longer holds; null: still, as far as is known."
@@ -38,7 +39,9 @@ class IdentifierSerializer(RegistrySerializer):
     )
     asset_identifier = StrictCharField(source="asset.unique_identifier", required=False, max_length=255)
     scheme = StrictCharField(max_length=32, help_text=SCHEME_HELP)
-    value = StrictCharField(max_length=LONGEST_VALUE * 2, help_text="Stored as the scheme is written: us037… is US037….")
+    value = StrictCharField(
+        max_length=LONGEST_VALUE * 2, help_text="Stored as the scheme is written: us037… is US037…."
+    )
     venue = StrictCharField(required=False, allow_blank=True, max_length=40, help_text="Of a ticker: its MIC.")
     valid_to = serializers.DateField(required=False, allow_null=True, help_text=VALID_TO)
     evidence = MetadataField()
@@ -126,15 +129,27 @@ class DayFilter(filters.DateFilter, Scanned):
         )
 
 
+class ValueSearch(filters.CharFilter, Scanned):
+    def __init__(self) -> None:
+        super().__init__(help_text=f"How the value begins, in any case; at most {MOST_MATCHES} are found.")
+
+    def filter(self, queryset: QuerySet, value: str) -> QuerySet:
+        if not value:
+            return queryset
+        found, is_whole = found_identifiers(queryset, value)
+        self.parent.request.search_is_cut = not is_whole
+        return found
+
+
 class IdentifierFilters(RegistryFilters):
     asset_uid = Uid(method="filter_asset", help_text="Those of this asset.")
     asset_identifier = filters.CharFilter(method="filter_asset", help_text="Those of this asset.")
     scheme = filters.CharFilter(help_text=SCHEME_HELP)
     value = filters.CharFilter(help_text="As it is stored: upper-case but for vendors' own.")
     value__in = TextIn(field_name="value")
-    value__startswith = filters.CharFilter(field_name="value", lookup_expr="startswith", help_text="How it begins.")
     venue = VenueFilter(help_text="The market identifier code of a ticker.")
     valid_on = DayFilter(help_text=AT)
+    search = ValueSearch()
     ordering = Ordering(fields=["value", "scheme"])
 
     def filter_asset(self, queryset: QuerySet, name: str, value: Any) -> QuerySet:
@@ -170,7 +185,7 @@ class IdentifierViewSet(BulkUpsertViewSet):
         asset = _asset(values.pop("asset", {}))
         options = {name: values[name] for name in ("venue", "valid_from", "valid_to", "evidence") if name in values}
         return identifiers.add_identifier(
-            asset, values["scheme"], values["value"], source=values.get("source", ""), **options
+            asset, values["scheme"], values["value"], source=values.get("source", ""), must_be_new=True, **options
         )
 
     def perform_change(self, row: AssetIdentifier, values: dict[str, Any]) -> AssetIdentifier:

@@ -77,13 +77,17 @@ def clean_source(value: object) -> str:
     return value.strip()
 
 
-def add_identifier(asset: Asset, scheme: object, value: object, *, source: str = "", **fields: Any) -> AssetIdentifier:
-    """One identifier of an asset; an equal one that is stored already is returned.
+def add_identifier(
+    asset: Asset, scheme: object, value: object, *, source: str = "", must_be_new: bool = False, **fields: Any
+) -> AssetIdentifier:
+    """One identifier of an asset; an equal one that is stored already is returned, or refused if it must be new.
 
     Raises InvalidInput, and Conflict naming the asset that has it at that time.
     """
     row = identifier_row(asset.unique_identifier, scheme, value, **fields)
-    record_identifiers([row], source=source)
+    if not record_identifiers([row], source=source) and must_be_new:
+        days = clashes.spell(row.valid_from, row.valid_to)
+        raise Conflict(f"{asset} has {row.key} {days} already. Change that one, or leave it.")
     return AssetIdentifier.objects.get(
         asset=asset,
         scheme=row.key.scheme,

@@ -604,11 +604,7 @@ ROUTES += [
     Route("post", "asset-identifier/resolve/", VIEW_IDENTIFIER, 200, QUESTIONS, is_question=True),
 ]
 READS = [route for route in ROUTES if not route.writes]
-LISTS = [
-    route
-    for route in READS
-    if "{" not in route.path and not route.path.endswith(("/data/", "/resolve/"))
-]
+LISTS = [route for route in READS if "{" not in route.path and not route.path.endswith(("/data/", "/resolve/"))]
 WRITES = [route for route in ROUTES if route.writes]
 BODIES = [route for route in ROUTES if route.body is not None]
 VIEWS = sorted({name for route in READS for name in route.needs})
