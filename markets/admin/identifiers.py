@@ -54,8 +54,8 @@ class IdentifierForm(forms.ModelForm):
         if "valid_to" in self.fields:
             self.fields["valid_to"].help_text = UNTIL
 
-    def validate_constraints(self) -> None:
-        return
+    def _get_validation_exclusions(self) -> set[str]:
+        return {field.name for field in self._meta.model._meta.get_fields()}
 
 
 class SchemeFilter(DropdownFilter):
