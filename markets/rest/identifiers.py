@@ -182,7 +182,8 @@ class IdentifierViewSet(BulkUpsertViewSet):
         return RESOLVE_PARAMETERS if action_name == "resolve" else super().known_parameters(action_name)
 
     def perform_creation(self, values: dict[str, Any]) -> AssetIdentifier:
-        asset = _asset(values.pop("asset", {}))
+        named = values.pop("asset", {})
+        asset = identifiers.named_asset(uid=named.get("uid"), identifier=named.get("unique_identifier"))
         options = {name: values[name] for name in ("venue", "valid_from", "valid_to", "evidence") if name in values}
         return identifiers.add_identifier(
             asset, values["scheme"], values["value"], source=values.get("source", ""), must_be_new=True, **options
@@ -240,18 +241,6 @@ class IdentifierViewSet(BulkUpsertViewSet):
         days = _days(said.get("as_of"), said.get("start"), said.get("end"))
         found = resolve_many(_keys(said["identifiers"]), days)
         return Response(ResolvedManySerializer({"results": [_shown(item) for item in found]}).data)
-
-
-def _asset(named: dict[str, Any]) -> Asset:
-    """The asset that the body names by its uid, its identifier, or both."""
-    if not named:
-        raise ValidationError({"asset_uid": [ErrorDetail("Give asset_uid or asset_identifier.", code="required")]})
-    field = "asset_uid" if "uid" in named else "asset_identifier"
-    found = Asset.objects.filter(**named).first()
-    if found is None:
-        said = " and ".join(str(value)[:60] for value in named.values())
-        raise InvalidInput(f"There is no asset {said}. Register it first.", field=field)
-    return found
 
 
 def _days(as_of: dt.date | None, start: dt.date | None, end: dt.date | None) -> Any:

@@ -14,6 +14,7 @@ from markets.services.values import as_uid, listed
 
 FIELDS = ("scheme", "value", "venue", "valid_from", "valid_to", "source", "evidence")
 NAMES = ("asset_identifier", "asset_uid")
+STAMPS = ("uid", "created_at", "updated_at")  # of rows that are sent back as they were read
 
 
 def bulk_add_identifiers(
@@ -55,6 +56,9 @@ def bulk_add_identifiers(
             key = (row.asset_identifier, row.key, row.valid_from, row.valid_to)
             if stored or key in seen:
                 outcomes[place] = "unchanged"
+            elif given[place].get("uid") is not None:
+                reason = "A row with a uid is one that is stored, and it is not as it was. Leave uid out to add it."
+                rejections.append(Rejection(place, "uid", reason))
             else:
                 seen.add(key)
                 fresh.append(place)
@@ -75,7 +79,7 @@ def bulk_add_identifiers(
 def _read(item: object, uids: Mapping[object, str]) -> IdentifierRow:
     if not isinstance(item, Mapping):
         raise InvalidInput("A row must be an object with scheme, value and the asset that has it.")
-    unknown = [str(name) for name in item if name not in (*FIELDS, *NAMES)]
+    unknown = [str(name) for name in item if name not in (*FIELDS, *NAMES, *STAMPS)]
     if unknown:
         raise InvalidInput(f"Unknown field {listed(unknown)}. It takes {', '.join((*NAMES, *FIELDS))}.")
     missing = [name for name in ("scheme", "value") if item.get(name) is None]
@@ -96,5 +100,6 @@ def _read(item: object, uids: Mapping[object, str]) -> IdentifierRow:
 
 
 def _identifiers_by_uid(rows: list[Any]) -> dict[object, str]:
-    uids = {as_uid(row.get("asset_uid")) for row in rows if isinstance(row, Mapping)} - {None}
+    given = [as_uid(row.get("asset_uid")) for row in rows if isinstance(row, Mapping)]
+    uids = {uid for uid in given if uid is not None}
     return dict(Asset.objects.filter(uid__in=uids).values_list("uid", "unique_identifier")) if uids else {}

@@ -5,7 +5,7 @@ from typing import Any
 
 from django.db import transaction
 
-from markets.engine.identifier_schemes import IdentifierKey, identifier_key
+from markets.engine.identifier_schemes import identifier_key
 from markets.exceptions import Conflict, InvalidInput
 from markets.models import Asset, AssetIdentifier
 from markets.services import deletion
@@ -44,10 +44,10 @@ def update_identifier(row: AssetIdentifier, **fields: Any) -> AssetIdentifier:
     if "evidence" in values:
         cleaned["evidence"] = clean_object(values["evidence"], field="evidence")
     if (first, last) != (stored.valid_from, stored.valid_to):
-        key = IdentifierKey(stored.scheme, stored.value, stored.venue)
+        key = clashes.key_of(stored)
         clashes.lock([key])
         wanted = IdentifierRow(asset.unique_identifier, key, first, last)
-        found = clashes.of_rows([wanted], {asset.unique_identifier: asset.pk}, without=stored.pk)
+        found = clashes.of_rows([wanted], {asset.unique_identifier: asset.pk}, without=[stored.pk])
         if found:
             raise Conflict(f"{found[0]}. Nothing was changed: give other days, or change that one first.")
     with refused_by_database():
@@ -101,7 +101,7 @@ def change_identifier(
     if any(row.value == key.value for row in current):
         raise InvalidInput(f"{asset} goes by {key} already on {day}. Give the new value.", field="value")
     ends = {row.valid_to for row in current}
-    clashes.lock([key, *(IdentifierKey(row.scheme, row.value, row.venue) for row in current)])
+    clashes.lock([key, *map(clashes.key_of, current)])
     for row in current:
         change(row, {"valid_to": day})
     until: dt.date | None = None if not ends or None in ends else max(end for end in ends if end is not None)

@@ -10,6 +10,7 @@ from django.db import connection
 
 from markets.engine.identifier_schemes import IdentifierKey, scheme_of
 from markets.locks import LockSpace, take_for_transaction
+from markets.models import AssetIdentifier
 from markets.models.identifiers import UNIQUE_SCHEMES
 
 STRIPES = 64  # locks that a load takes at most; single writers seldom meet on one
@@ -24,6 +25,10 @@ class Row(Protocol):
     def valid_from(self) -> dt.date | None: ...
     @property
     def valid_to(self) -> dt.date | None: ...
+
+
+def key_of(row: AssetIdentifier) -> IdentifierKey:
+    return IdentifierKey(row.scheme, row.value, row.venue)
 
 
 def lock(keys: Iterable[IdentifierKey]) -> None:
@@ -76,8 +81,8 @@ def stored_already(rows: Sequence[Row], assets: dict[str, int]) -> list[bool]:
     return [place in same for place in range(len(rows))]
 
 
-def of_rows(rows: Sequence[Row], assets: dict[str, int], *, without: int | None = None) -> dict[int, str]:
-    """Place of a row → what is in its way: a stored identifier (but the one with the id `without`) or an earlier row.
+def of_rows(rows: Sequence[Row], assets: dict[str, int], *, without: Sequence[int] = ()) -> dict[int, str]:
+    """Place of a row → what is in its way: a stored identifier (but for the ids in `without`) or an earlier row.
 
     Of rows that exclude each other the first is free.
     """
@@ -89,11 +94,11 @@ def of_rows(rows: Sequence[Row], assets: dict[str, int], *, without: int | None 
             FROM ({_WANTED}) AS w JOIN markets_assetidentifier AS i
                 ON i.scheme = w.scheme AND i.value = w.value AND i.venue = w.venue
                 AND daterange(i.valid_from, i.valid_to) && w.spell
-                AND (i.asset_id = w.asset_id OR w.scheme = ANY(%s)) AND i.id IS DISTINCT FROM %s::bigint
+                AND (i.asset_id = w.asset_id OR w.scheme = ANY(%s)) AND i.id <> ALL(%s::bigint[])
             JOIN markets_asset AS a ON a.id = i.asset_id
             ORDER BY w.p, i.valid_from NULLS FIRST
             """,
-            [*_arrays(rows, assets), UNIQUE_SCHEMES, without],
+            [*_arrays(rows, assets), UNIQUE_SCHEMES, list(without)],
         )
         for place, owner, first, last in cursor.fetchall():
             told[place] = _told(rows[place], owner, first, last)

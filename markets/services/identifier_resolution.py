@@ -1,16 +1,19 @@
 """Which asset an identifier named, on a day or over a time: intervals, never a guess."""
 
 import datetime as dt
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from django.db import connection
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from markets.engine.identifier_schemes import IdentifierKey, identifier_key
+from markets.engine.identifier_schemes import IdentifierKey, identifier_key, scheme_of
 from markets.exceptions import InvalidInput
+from markets.models import AssetIdentifier
 
 DETAILS = "openfigi details"  # the source of what an asset's OpenFIGI details say; they carry no dates
 _DETAIL_COLUMNS = {"figi": "figi", "composite_figi": "composite", "share_class_figi": "share_class", "isin": "isin"}
@@ -76,6 +79,21 @@ def resolve_many(keys: Sequence[IdentifierKey], as_of: AsOf = None) -> list[Reso
         for place, interval in [*_recorded(keys, first, last), *_of_details(keys)]:
             found[place].append(interval)
     return [_resolution(key, first, last, intervals) for key, intervals in zip(keys, found, strict=True)]
+
+
+def identifiers_of(
+    asset_uid: uuid.UUID, *, as_of: dt.date | None = None, scheme: str | None = None
+) -> "QuerySet[AssetIdentifier]":
+    """The identifiers of an asset, in their order; those that held on a day, if told. Raises InvalidInput."""
+    rows = AssetIdentifier.objects.filter(asset__uid=asset_uid).select_related("asset")
+    if scheme is not None:
+        rows = rows.filter(scheme=scheme_of(scheme).key)
+    if as_of is not None:
+        day, _ = _days(as_of)
+        rows = rows.filter(
+            Q(valid_from__isnull=True) | Q(valid_from__lte=day), Q(valid_to__isnull=True) | Q(valid_to__gt=day)
+        )
+    return rows.order_by("scheme", "value", "venue", F("valid_from").asc(nulls_first=True))
 
 
 def _days(as_of: object) -> tuple[dt.date, dt.date]:

@@ -9,10 +9,10 @@ from django.db import IntegrityError, transaction
 
 from markets.engine.identifier_schemes import IdentifierKey, identifier_key
 from markets.engine.text import storable_text
-from markets.exceptions import Conflict, InvalidInput, UnknownIdentifiers
+from markets.exceptions import Conflict, InvalidInput, UnknownIdentifiers, clipped
 from markets.models import Asset, AssetIdentifier
 from markets.services import identifier_clashes as clashes
-from markets.services.values import clean_date, clean_object
+from markets.services.values import as_uid, clean_date, clean_object
 
 BATCH = 10_000
 CONFLICTS_SHOWN = 5
@@ -75,6 +75,26 @@ def clean_source(value: object) -> str:
     if not isinstance(value, str) or len(value) > LONGEST_SOURCE or storable_text(value) != value:
         raise InvalidInput(f"source takes text of at most {LONGEST_SOURCE} characters.", field="source")
     return value.strip()
+
+
+def named_asset(*, uid: object = None, identifier: object = None) -> Asset:
+    """The asset that the uid, the identifier or both name. Raises InvalidInput with the field."""
+    if uid is None and identifier is None:
+        raise InvalidInput("Name the asset by asset_uid or asset_identifier.", field="asset_uid")
+    field, said = ("asset_uid", uid) if uid is not None else ("asset_identifier", identifier)
+    found = None
+    if uid is not None:
+        key = as_uid(uid)
+        found = Asset.objects.filter(uid=key).first() if key is not None else None
+    elif isinstance(identifier, str) and storable_text(identifier) == identifier:
+        found = Asset.objects.filter(unique_identifier=identifier).first()
+    if found is None:
+        raise InvalidInput(f"There is no asset {clipped(str(said))!r}. Register it first.", field=field)
+    if identifier is not None and identifier != found.unique_identifier:
+        raise InvalidInput(
+            f"asset_uid is that of {found}, not of {clipped(str(identifier))!r}.", field="asset_identifier"
+        )
+    return found
 
 
 def add_identifier(

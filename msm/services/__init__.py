@@ -1,6 +1,7 @@
 """Operations that span several tables."""
 
 from markets.data_nodes.node import DataNode
+from markets.services.identifier_resolution import resolve as resolve_identifier
 from markets.services.index_values import delete_index_values, read_index_values, write_index_values
 from markets.services.node_runs import register_node
 from markets.services.snapshots import (
@@ -31,6 +32,7 @@ __all__ = [
     "read_index_values",
     "record_snapshots",
     "register_node",
+    "resolve_identifier",
     "validate_holdings_frame",
     "validate_target_positions_frame",
     "write_index_values",

@@ -80,7 +80,7 @@ def test_a_row_is_made_changed_and_deleted_under_its_etag(api: APIClient, meta: 
 @pytest.mark.parametrize(
     ("body", "status", "attr", "says"),
     [
-        ({"scheme": "isin", "value": "US0378331005"}, 400, "asset_uid", "Give asset_uid or asset_identifier"),
+        ({"scheme": "isin", "value": "US0378331005"}, 400, "asset_uid", "by asset_uid or asset_identifier"),
         ({"asset_identifier": "NOBODY", "scheme": "isin", "value": "US0378331005"}, 400, "asset_identifier", "NOBODY"),
         ({"asset_identifier": "META", "scheme": "isin", "value": "US0378331006"}, 400, "value", "check digit"),
         ({"asset_identifier": "META", "scheme": "ISIN", "value": "US0378331005"}, 400, "scheme", "is no scheme"),
@@ -215,6 +215,16 @@ def test_a_batch_is_written_whole_or_tells_every_fault(api: APIClient, meta: Ass
         ("META", "ticker", "NEW", D(2020, 1, 1), None),
     ]
     assert AssetIdentifier.objects.get(value="30303M102").source == "file"
+
+
+def test_a_list_can_be_sent_back_as_it_was_read(api: APIClient, meta: Asset) -> None:
+    rows = api.get(URL).json()["results"]
+    body = api.put(URL, rows, format="json").json()
+    assert (body["unchanged"], body["created"]) == (2, 0)
+    rows[0]["valid_to"] = "2022-06-08"
+    response = api.put(URL, rows, format="json")
+    assert (response.status_code, fault(response.json())[0]) == (400, "0.uid")
+    assert len(stored()) == 2
 
 
 def test_who_it_was_on_a_day(api: APIClient, meta: Asset) -> None:
