@@ -2,7 +2,8 @@
 
 Run as `python -m benchmarks.identifier_resolution [identifiers] [assets]`. Beside each time stands its floor: the one
 statement that finds the same rows, on the same connection, in the same run. Questions are of four kinds: identifiers
-that hold, tickers on a day before and after they went to another asset, and values that nobody has.
+that hold, tickers on a day before and after they went to another asset, and values that nobody has. Then the lists of
+all identifiers, over REST and in the back-office, as `asset_list` asks for those of assets.
 """
 
 import datetime as dt
@@ -16,7 +17,7 @@ from typing import Any
 
 from benchmarks._server import own_server, server_settings, superuser
 
-SINGLE_GOAL, BATCH_GOAL = 50.0, 300.0  # ms
+SINGLE_GOAL, BATCH_GOAL, LIST_GOAL = 50.0, 300.0, 300.0  # ms, p95
 QUESTIONS, BATCH, BATCHES = 2_000, 500, 40
 FIRST_DAY, RENAMED, TODAY = dt.date(2000, 1, 3), dt.date(2016, 5, 2), dt.date(2026, 5, 26)
 VENUES = ("XNYS", "XNAS", "ARCX", "XLON")
@@ -172,6 +173,46 @@ def batches(assets: int) -> tuple[list[float], list[float]]:
     return ours, bare
 
 
+def lists(number: int, assets: int) -> dict[str, tuple[list[float], float]]:
+    """Label → ms of each request, in process, and the goal: the lists of all identifiers over REST and to people."""
+    from benchmarks.asset_list import client_of_a_superuser
+    from markets.models import Asset
+
+    client = client_of_a_superuser()
+    uids = list(Asset.objects.filter(pk__in=range(1, assets, assets // 200)).values_list("uid", flat=True))
+    rest, admin = "/api/v1/asset-identifier/", "/admin/markets/assetidentifier/"
+    serials = (number - 2 * assets) // 2
+    kinds: list[tuple[str, float, Callable[[random.Random], str]]] = [
+        ("REST: list", SINGLE_GOAL, lambda chance: rest),
+        ("REST: a scheme", SINGLE_GOAL, lambda chance: f"{rest}?scheme={chance.choice(('figi', 'isin', 'ticker'))}"),
+        ("REST: a value", SINGLE_GOAL, lambda chance: f"{rest}?value={figi(chance.randrange(assets))}"),
+        ("REST: of an asset", SINGLE_GOAL, lambda chance: f"{rest}?asset_uid={chance.choice(uids)}"),
+        ("REST: all begin so", SINGLE_GOAL, lambda chance: f"{rest}?search=BBG"),
+        ("REST: begin so, a scheme", SINGLE_GOAL, lambda chance: f"{rest}?scheme=ticker&search=U"),
+        ("REST: hold on a day", SINGLE_GOAL, lambda chance: f"{rest}?valid_on=2010-01-0{chance.randrange(1, 9)}"),
+        ("REST: resolve", SINGLE_GOAL, lambda chance: f"{rest}resolve/?scheme=ticker&value="
+         f"{ticker(chance.randrange(serials))}&as_of=2010-01-04"),
+        ("admin: list", LIST_GOAL, lambda chance: admin),
+        ("admin: page 100", LIST_GOAL, lambda chance: f"{admin}?p=100"),
+        ("admin: a scheme", LIST_GOAL, lambda chance: f"{admin}?scheme={chance.choice(('figi', 'isin', 'ticker'))}"),
+        ("admin: beginning", LIST_GOAL, lambda chance: f"{admin}?q={ticker(chance.randrange(serials))[:3]}"),
+        ("admin: who was it", LIST_GOAL, lambda chance: f"{admin}resolve/?scheme=ticker&value="
+         f"{ticker(chance.randrange(serials))}&day=2010-01-04"),
+    ]  # fmt: skip
+    chance = random.Random(7)
+    found = {}
+    for label, goal, path in kinds:
+        client.get(path(chance))
+        times = []
+        for _ in range(BATCHES):
+            address = path(chance)
+            spent, response = timed(lambda address=address: client.get(address))
+            assert response.status_code == 200, (label, response.content[:300])
+            times.append(spent)
+        found[label] = (times, goal)
+    return found
+
+
 def p95(times: Sequence[float]) -> float:
     return statistics.quantiles(times, n=20)[-1]
 
@@ -198,6 +239,7 @@ def main() -> int:
         print(f"{loaded:,} identifiers loaded by COPY in {seconds:.0f} s, constraints and record of changes included")
         one, one_bare = singles(number, assets)
         many, many_bare = batches(assets)
+        listed = lists(number, assets)
         print(f"plan of {BATCH} at once:\n{explained()}")
     print(f"{'ms':34}{'median':>9}{'p95':>9}{'floor p95':>11}{'ratio':>7}{'goal':>7}")
     over = 0
@@ -210,6 +252,12 @@ def main() -> int:
         print(
             f"{label:34}{statistics.median(ours):9.2f}{p95(ours):9.2f}{p95(bare):11.2f}"
             f"{statistics.median(ours) / statistics.median(bare):7.1f}{goal:7.0f}{'  over' if is_over else ''}"
+        )
+    for label, (times, goal) in listed.items():
+        is_over = p95(times) > goal
+        over += is_over
+        print(
+            f"{label:34}{statistics.median(times):9.2f}{p95(times):9.2f}{'':18}{goal:7.0f}{'  over' if is_over else ''}"
         )
     return 1 if over else 0
 

@@ -134,7 +134,10 @@ def _table(request: HttpRequest, asset: Asset) -> Table:
         rows=[
             (
                 scheme_of(row.scheme).label,
-                link(reverse("admin:markets_assetidentifier_change", args=(row.pk,)), row.value),
+                format_html(
+                    '<span class="msm-clip">{}</span>',
+                    link(reverse("admin:markets_assetidentifier_change", args=(row.pk,)), row.value),
+                ),
                 row.venue or NOTHING,
                 row.valid_from or NOTHING,
                 row.valid_to or NOTHING,
