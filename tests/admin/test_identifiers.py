@@ -3,7 +3,9 @@
 import datetime as dt
 
 import pytest
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from markets.models import Asset, AssetIdentifier, Change
@@ -200,6 +202,25 @@ def test_who_it_was_on_a_day_with_gaps_and_doubts(fb: AssetIdentifier, boss: Cli
         assert response.status_code == 200
         assert field in response.context["form"].errors, changes
         assert response.context["found"] is None
+
+
+def test_pages_cost_the_same_queries_for_one_identifier_as_for_many(fb: AssetIdentifier, boss: Client) -> None:
+    urls = (tab(fb.asset), reverse("admin:markets_assetidentifier_changelist"))
+
+    def queries() -> list[int]:
+        found = []
+        for url in urls:
+            with CaptureQueriesContext(connection) as captured:
+                text(boss, url)
+            found.append(len(captured))
+        return found
+
+    queries()
+    few = queries()
+    for place in range(20):
+        factories.asset_identifier(fb.asset)
+        factories.asset_identifier(scheme="my_id", venue="", value=f"{place}")
+    assert queries() == few
 
 
 def test_who_may_only_look_sees_no_form_and_no_step(fb: AssetIdentifier) -> None:
