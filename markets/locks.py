@@ -7,7 +7,7 @@ number in another namespace is another lock.
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from enum import IntEnum
 
@@ -26,6 +26,7 @@ class LockSpace(IntEnum):
     NODE_SHARD = 0x4D53_0005
     STEP = 0x4D53_0006
     BACKFILL = 0x4D53_0007
+    IDENTIFIERS = 0x4D53_0008
     TABLE_CHANGES = 0x4D53_0014
 
 
@@ -54,6 +55,15 @@ def try_lock_for_transaction(space: LockSpace, number: int) -> bool:
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_try_advisory_xact_lock(%s, %s)", [lock_class(space), number % 2**31])
         return bool(cursor.fetchone()[0])
+
+
+def take_for_transaction(space: LockSpace, numbers: Iterable[int]) -> None:
+    """Take the locks until the current transaction ends, waiting for each, in one order for all who ask."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT pg_advisory_xact_lock(%s, n) FROM unnest(%s::int[]) AS t(n)",
+            [lock_class(space), sorted({number % 2**31 for number in numbers})],
+        )
 
 
 def share_for_transaction(space: LockSpace, number: int) -> None:

@@ -18,6 +18,7 @@ SELECTABLE = {
     "AssetType": "markets.AssetType",
     "Asset": "markets.Asset",
     "OpenFigiAssetDetails": "markets.OpenFigiDetails",
+    "AssetIdentifier": "markets.AssetIdentifier",
     "AssetCategory": "markets.AssetCategory",
     "AssetCategoryMembership": "markets.AssetCategoryMembership",
     "IndexType": "markets.IndexType",

@@ -301,6 +301,11 @@ UNFOLD = {
                         "link": reverse_lazy("admin:markets_assetcategory_changelist"),
                     },
                     {
+                        "title": "Identifiers",
+                        "icon": "fingerprint",
+                        "link": reverse_lazy("admin:markets_assetidentifier_changelist"),
+                    },
+                    {
                         "title": "Imports",
                         "icon": "upload_file",
                         "link": reverse_lazy("admin:markets_importrun_changelist"),

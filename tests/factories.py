@@ -19,6 +19,7 @@ from markets.models import (
     Asset,
     AssetCategory,
     AssetCategoryMembership,
+    AssetIdentifier,
     AssetType,
     Bond,
     Calendar,
@@ -160,6 +161,14 @@ def home_market(**fields: Any) -> HomeMarketPolicy:
 def remembered_decision(**fields: Any) -> RememberedDecision:
     return RememberedDecision.objects.create(
         **{"scheme": "ticker", "value": f"T{number()}", "source": "desk", "figi": CANDIDATE, **fields}
+    )
+
+
+def asset_identifier(owner: Asset | None = None, **fields: Any) -> AssetIdentifier:
+    """A ticker that its asset had in the year 2025."""
+    days = {"valid_from": dt.date(2025, 1, 1), "valid_to": dt.date(2026, 1, 1)}
+    return AssetIdentifier.objects.create(
+        asset=owner or asset(), **{"scheme": "ticker", "value": f"T{number()}", "venue": "XNYS", **days, **fields}
     )
 
 

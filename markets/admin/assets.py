@@ -22,6 +22,7 @@ from markets.admin.base import command
 from markets.admin.careful_forms import LinkedDuplicates
 from markets.admin.charts import figure_response, nothing_to_draw, requested_theme
 from markets.admin.formatting import NOTHING, count, counted, link, utc
+from markets.admin.identifier_tab import IdentifierTab
 from markets.admin.key_choices import KeyChoiceField, KeyChoicesAdmin
 from markets.admin.selecting import ReasonField
 from markets.admin.service_saving import ServiceAdmin
@@ -132,7 +133,7 @@ class AssetForm(LinkedDuplicates):
 
 
 @admin.register(Asset)
-class AssetAdmin(SnapshotTab, AssetActions):
+class AssetAdmin(IdentifierTab, SnapshotTab, AssetActions):
     form = AssetForm
     list_display = ("unique_identifier", "ticker", "name", "asset_type", "master", "last_price")
     list_filter = (AssetTypeFilter, CategoryFilter, ("is_custom_by_organization", BooleanRadioFilter))

@@ -1,5 +1,7 @@
 """Identifiers of assets, each with the days for which it holds, who says so, and on what evidence."""
 
+import datetime as dt
+
 from django.contrib.postgres.constraints import ExclusionConstraint
 from django.contrib.postgres.fields import DateRangeField, RangeBoundary, RangeOperators
 from django.db import models
@@ -9,6 +11,7 @@ from markets.models.assets import Asset
 from markets.models.base import RegistryRow, not_blank
 
 UNIQUE_SCHEMES = ["figi", "sedol", "ticker"]  # at any time such a value, at its venue, names one asset at most
+EARLIEST_DAY, LATEST_DAY = dt.date(1900, 1, 1), dt.date(2199, 12, 31)
 
 
 class KeyHash(models.Func):
@@ -64,6 +67,12 @@ class AssetIdentifier(RegistryRow):
                 name="markets_assetidentifier_begins_before_end",
                 violation_error_message="An identifier must end after it begins.",
             ),
+            models.CheckConstraint(  # an open end is NULL, and never one of PostgreSQL's infinite dates
+                condition=(Q(valid_from__isnull=True) | Q(valid_from__range=(EARLIEST_DAY, LATEST_DAY)))
+                & (Q(valid_to__isnull=True) | Q(valid_to__range=(EARLIEST_DAY, LATEST_DAY))),
+                name="markets_assetidentifier_days",
+                violation_error_message=f"The days must lie between {EARLIEST_DAY} and {LATEST_DAY}.",
+            ),
             ExclusionConstraint(
                 name="markets_assetidentifier_one_asset",
                 condition=Q(scheme__in=UNIQUE_SCHEMES),
@@ -73,8 +82,9 @@ class AssetIdentifier(RegistryRow):
                 ],
                 violation_error_message="The identifier names an asset at that time already.",
             ),
-            ExclusionConstraint(
+            ExclusionConstraint(  # of the unique schemes the other one says more, and an index less is to be kept
                 name="markets_assetidentifier_no_overlap",
+                condition=~Q(scheme__in=UNIQUE_SCHEMES),
                 expressions=[
                     (_only("asset"), RangeOperators.OVERLAPS),
                     (_only("key_hash"), RangeOperators.OVERLAPS),
@@ -83,7 +93,10 @@ class AssetIdentifier(RegistryRow):
                 violation_error_message="The asset has this identifier at that time already.",
             ),
         ]
-        indexes = [models.Index(fields=["scheme", "value", "venue"], name="markets_assetidentifier_key")]
+        indexes = [
+            models.Index(fields=["scheme", "value", "venue"], name="markets_assetidentifier_key"),
+            models.Index(fields=["value"], name="markets_assetidentifier_value"),  # people search without the scheme
+        ]
 
     def __str__(self) -> str:
         return f"{self.scheme} {self.value}{f'@{self.venue}' if self.venue else ''}"

@@ -12,14 +12,18 @@ _VERBS = {"POST": "add", "PUT": "change", "PATCH": "change", "DELETE": "delete"}
 class RegistryPermission(BasePermission):
     """Signed in, with the permission to view, add, change or delete the model of the view.
 
-    A view names other permissions for an action in `action_permissions`. A read-only token is refused every write.
+    A view names other permissions for an action in `action_permissions`, and in `questions` those that only ask with
+    a body. A read-only token is refused every write.
     """
 
     def has_permission(self, request: Request, view: Any) -> bool:
         user = request.user
         if not user or not user.is_authenticated:
             return False
-        if request.method not in SAFE_METHODS and getattr(request.auth, "is_read_only", False):
+        is_write = request.method not in SAFE_METHODS and getattr(view, "action", None) not in getattr(
+            view, "questions", ()
+        )
+        if is_write and getattr(request.auth, "is_read_only", False):
             raise PermissionDenied("This token is read-only: it writes nothing. Use a token without that flag.")
         missing = [name for name in required_permissions(request.method, view) if not user.has_perm(name)]
         if missing:

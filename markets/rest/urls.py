@@ -9,6 +9,7 @@ from markets.rest.categories import CategoryViewSet
 from markets.rest.data_nodes import DataNodeViewSet
 from markets.rest.details import BondViewSet, CurrencySpotViewSet, FutureViewSet
 from markets.rest.home_markets import HomeMarketViewSet
+from markets.rest.identifiers import IdentifierViewSet
 from markets.rest.imports import ImportViewSet
 from markets.rest.indices import IndexTypeViewSet, IndexViewSet
 from markets.rest.issuers import IssuerViewSet
@@ -23,6 +24,7 @@ router = RegistryRouter()
 router.register("asset", AssetViewSet, basename="asset")
 router.register("asset-type", AssetTypeViewSet, basename="asset-type")
 router.register("asset-snapshot", SnapshotViewSet, basename="asset-snapshot")
+router.register("asset-identifier", IdentifierViewSet, basename="asset-identifier")
 router.register("asset-category", CategoryViewSet, basename="asset-category")
 router.register("calendar", CalendarViewSet, basename="calendar")
 router.register("data-node", DataNodeViewSet, basename="data-node")

@@ -49,6 +49,15 @@ class BulkOutcome:
     _keys: list[str | None] = field(default_factory=list, repr=False)
     _codes: bytearray = field(default_factory=bytearray, repr=False)
 
+    @classmethod
+    def of(cls, rows: Iterable[tuple[str | None, str]], rejections: Sequence[Rejection]) -> "BulkOutcome":
+        """From the key and the outcome of each row."""
+        found = cls(list(rejections))
+        for key, outcome in rows:
+            found._keys.append(key)
+            found._codes.append(OUTCOMES.index(outcome))
+        return found
+
     def __len__(self) -> int:
         return len(self._codes)
 

@@ -1,16 +1,19 @@
 """Which asset an identifier named, on a day or over a time: intervals, never a guess."""
 
 import datetime as dt
+import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
 from django.db import connection
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
-from markets.engine.identifier_schemes import IdentifierKey, identifier_key
+from markets.engine.identifier_schemes import IdentifierKey, identifier_key, scheme_of
 from markets.exceptions import InvalidInput
+from markets.models import AssetIdentifier
 
 DETAILS = "openfigi details"  # the source of what an asset's OpenFIGI details say; they carry no dates
 _DETAIL_COLUMNS = {"figi": "figi", "composite_figi": "composite", "share_class_figi": "share_class", "isin": "isin"}
@@ -78,6 +81,21 @@ def resolve_many(keys: Sequence[IdentifierKey], as_of: AsOf = None) -> list[Reso
     return [_resolution(key, first, last, intervals) for key, intervals in zip(keys, found, strict=True)]
 
 
+def identifiers_of(
+    asset_uid: uuid.UUID, *, as_of: dt.date | None = None, scheme: str | None = None
+) -> "QuerySet[AssetIdentifier]":
+    """The identifiers of an asset, in their order; those that held on a day, if told. Raises InvalidInput."""
+    rows = AssetIdentifier.objects.filter(asset__uid=asset_uid).select_related("asset")
+    if scheme is not None:
+        rows = rows.filter(scheme=scheme_of(scheme).key)
+    if as_of is not None:
+        day, _ = _days(as_of)
+        rows = rows.filter(
+            Q(valid_from__isnull=True) | Q(valid_from__lte=day), Q(valid_to__isnull=True) | Q(valid_to__gt=day)
+        )
+    return rows.order_by("scheme", "value", "venue", F("valid_from").asc(nulls_first=True))
+
+
 def _days(as_of: object) -> tuple[dt.date, dt.date]:
     if as_of is None:
         today = timezone.now().date()
@@ -91,25 +109,25 @@ def _days(as_of: object) -> tuple[dt.date, dt.date]:
     return first, last  # type: ignore[return-value]
 
 
+RECORDED = """
+    SELECT w.p, a.uid, a.unique_identifier, i.venue, i.valid_from, i.valid_to, i.source
+    FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[]) AS w(p, scheme, value, venue)
+    JOIN markets_assetidentifier AS i ON i.scheme = w.scheme AND i.value = w.value
+        AND (w.venue = '' OR i.venue = w.venue)
+        AND (i.valid_from IS NULL OR i.valid_from <= %s) AND (i.valid_to IS NULL OR i.valid_to > %s)
+    JOIN markets_asset AS a ON a.id = i.asset_id
+    ORDER BY w.p, i.valid_from NULLS FIRST, a.unique_identifier, i.venue
+"""
+
+
 def _recorded(keys: Sequence[IdentifierKey], first: dt.date, last: dt.date) -> list[tuple[int, Interval]]:
     with connection.cursor() as cursor:
-        cursor.execute(
-            """
-            SELECT w.p, a.uid, a.unique_identifier, i.venue, i.valid_from, i.valid_to, i.source
-            FROM unnest(%s::int[], %s::text[], %s::text[], %s::text[]) AS w(p, scheme, value, venue)
-            JOIN markets_assetidentifier AS i ON i.scheme = w.scheme AND i.value = w.value
-                AND (w.venue = '' OR i.venue = w.venue)
-                AND (i.valid_from IS NULL OR i.valid_from <= %s) AND (i.valid_to IS NULL OR i.valid_to > %s)
-            JOIN markets_asset AS a ON a.id = i.asset_id
-            ORDER BY w.p, i.valid_from NULLS FIRST, a.unique_identifier, i.venue
-            """,
-            [*_arrays(keys), last, first],
-        )
+        cursor.execute(RECORDED, [*arrays_of(keys), last, first])
         return [(place, Interval(str(uid), *rest)) for place, uid, *rest in cursor.fetchall()]
 
 
 def _of_details(keys: Sequence[IdentifierKey]) -> list[tuple[int, Interval]]:
-    """What the OpenFIGI details say, of identifiers that do not change with time."""
+    """What the OpenFIGI details say, without dates, of assets whose identifier is not recorded with its own."""
     found: list[tuple[int, Interval]] = []
     for scheme, column in _DETAIL_COLUMNS.items():
         places = [place for place, key in enumerate(keys) if key.scheme == scheme]
@@ -120,9 +138,14 @@ def _of_details(keys: Sequence[IdentifierKey]) -> list[tuple[int, Interval]]:
                 f"""
                 SELECT w.p, a.uid, a.unique_identifier FROM unnest(%s::int[], %s::text[]) AS w(p, value)
                 JOIN markets_openfigidetails AS d ON d."{column}" = w.value
-                JOIN markets_asset AS a ON a.id = d.asset_id ORDER BY w.p, a.unique_identifier
+                JOIN markets_asset AS a ON a.id = d.asset_id
+                WHERE NOT EXISTS (
+                    SELECT FROM markets_assetidentifier AS i
+                    WHERE i.scheme = %s AND i.value = w.value AND i.asset_id = d.asset_id
+                )
+                ORDER BY w.p, a.unique_identifier
                 """,
-                [places, [keys[place].value for place in places]],
+                [places, [keys[place].value for place in places], scheme],
             )
             found += [
                 (place, Interval(str(uid), name, "", None, None, DETAILS)) for place, uid, name in cursor.fetchall()
@@ -130,7 +153,8 @@ def _of_details(keys: Sequence[IdentifierKey]) -> list[tuple[int, Interval]]:
     return found
 
 
-def _arrays(keys: Sequence[IdentifierKey]) -> list[list[Any]]:
+def arrays_of(keys: Sequence[IdentifierKey]) -> list[list[Any]]:
+    """The keys as the parameters of the statement: places, schemes, values and venues."""
     return [
         list(range(len(keys))),
         [key.scheme for key in keys],
@@ -140,11 +164,7 @@ def _arrays(keys: Sequence[IdentifierKey]) -> list[list[Any]]:
 
 
 def _resolution(key: IdentifierKey, first: dt.date, last: dt.date, found: list[Interval]) -> Resolution:
-    dated = {interval.asset_identifier for interval in found if interval.source != DETAILS}
-    # Details say again, without dates, what a dated row says better.
-    intervals = tuple(
-        interval for interval in found if interval.source != DETAILS or interval.asset_identifier not in dated
-    )
+    intervals = tuple(found)
     if not intervals:
         return Resolution(key, first, last, Outcome.NOT_FOUND, (), ((first, last),))
     gaps = _gaps(intervals, first, last)

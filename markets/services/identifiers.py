@@ -5,14 +5,14 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import IntegrityError, connection, transaction
+from django.db import IntegrityError, transaction
 
-from markets.engine.identifier_schemes import IdentifierKey, identifier_key, scheme_of
+from markets.engine.identifier_schemes import IdentifierKey, identifier_key
 from markets.engine.text import storable_text
-from markets.exceptions import Conflict, InvalidInput, UnknownIdentifiers
+from markets.exceptions import Conflict, InvalidInput, UnknownIdentifiers, clipped
 from markets.models import Asset, AssetIdentifier
-from markets.models.identifiers import UNIQUE_SCHEMES
-from markets.services.values import clean_date
+from markets.services import identifier_clashes as clashes
+from markets.services.values import as_uid, clean_date, clean_object
 
 BATCH = 10_000
 CONFLICTS_SHOWN = 5
@@ -21,13 +21,17 @@ LONGEST_SOURCE = 64
 
 @dataclass(frozen=True)
 class IdentifierRow:
-    """An identifier of the asset that `asset_identifier` names; `valid_to` is the first day it no longer holds."""
+    """An identifier of the asset that `asset_identifier` names; `valid_to` is the first day it no longer holds.
+
+    `source` is who says so, where it is not who says all of them.
+    """
 
     asset_identifier: str
     key: IdentifierKey
     valid_from: dt.date | None = None
     valid_to: dt.date | None = None
     evidence: Any = None
+    source: str = ""
 
 
 def identifier_row(
@@ -38,11 +42,21 @@ def identifier_row(
     venue: object = "",
     valid_from: object = None,
     valid_to: object = None,
-    evidence: Any = None,
+    evidence: object = None,
+    source: object = "",
 ) -> IdentifierRow:
     """A row, checked. Raises InvalidInput naming the field."""
     if not isinstance(asset_identifier, str) or storable_text(asset_identifier) != asset_identifier:
-        raise InvalidInput(f"asset_identifier={asset_identifier!r} is no text.", field="asset_identifier")
+        raise InvalidInput(f"asset_identifier={str(asset_identifier)[:60]!r} is no text.", field="asset_identifier")
+    key = identifier_key(scheme, value, venue)
+    first, last = clean_days(valid_from, valid_to)
+    return IdentifierRow(
+        asset_identifier, key, first, last, clean_object(evidence, field="evidence"), clean_source(source)
+    )
+
+
+def clean_days(valid_from: object, valid_to: object) -> tuple[dt.date | None, dt.date | None]:
+    """The days from the first to the one on which it no longer holds; None and "" are open."""
     first, last = _day(valid_from, "valid_from"), _day(valid_to, "valid_to")
     if first is not None and last is not None and last <= first:
         raise InvalidInput(
@@ -50,16 +64,50 @@ def identifier_row(
             "holds.",
             field="valid_to",
         )
-    return IdentifierRow(asset_identifier, identifier_key(scheme, value, venue), first, last, evidence)
+    return first, last
 
 
-def add_identifier(asset: Asset, scheme: object, value: object, *, source: str = "", **fields: Any) -> AssetIdentifier:
-    """One identifier of an asset; an equal one that is stored already is returned.
+def _day(value: object, field: str) -> dt.date | None:
+    return None if value is None or value == "" else clean_date(value, field=field)
+
+
+def clean_source(value: object) -> str:
+    if not isinstance(value, str) or len(value) > LONGEST_SOURCE or storable_text(value) != value:
+        raise InvalidInput(f"source takes text of at most {LONGEST_SOURCE} characters.", field="source")
+    return value.strip()
+
+
+def named_asset(*, uid: object = None, identifier: object = None) -> Asset:
+    """The asset that the uid, the identifier or both name. Raises InvalidInput with the field."""
+    if uid is None and identifier is None:
+        raise InvalidInput("Name the asset by asset_uid or asset_identifier.", field="asset_uid")
+    field, said = ("asset_uid", uid) if uid is not None else ("asset_identifier", identifier)
+    found = None
+    if uid is not None:
+        key = as_uid(uid)
+        found = Asset.objects.filter(uid=key).first() if key is not None else None
+    elif isinstance(identifier, str) and storable_text(identifier) == identifier:
+        found = Asset.objects.filter(unique_identifier=identifier).first()
+    if found is None:
+        raise InvalidInput(f"There is no asset {clipped(str(said))!r}. Register it first.", field=field)
+    if identifier is not None and identifier != found.unique_identifier:
+        raise InvalidInput(
+            f"asset_uid is that of {found}, not of {clipped(str(identifier))!r}.", field="asset_identifier"
+        )
+    return found
+
+
+def add_identifier(
+    asset: Asset, scheme: object, value: object, *, source: str = "", must_be_new: bool = False, **fields: Any
+) -> AssetIdentifier:
+    """One identifier of an asset; an equal one that is stored already is returned, or refused if it must be new.
 
     Raises InvalidInput, and Conflict naming the asset that has it at that time.
     """
     row = identifier_row(asset.unique_identifier, scheme, value, **fields)
-    record_identifiers([row], source=source)
+    if not record_identifiers([row], source=source) and must_be_new:
+        days = clashes.spell(row.valid_from, row.valid_to)
+        raise Conflict(f"{asset} has {row.key} {days} already. Change that one, or leave it.")
     return AssetIdentifier.objects.get(
         asset=asset,
         scheme=row.key.scheme,
@@ -74,36 +122,26 @@ def record_identifiers(rows: Iterable[IdentifierRow], *, source: str) -> int:
     """Write many, all or none; those stored already, the same to the day, are left alone. Returns how many are new.
 
     Raises UnknownIdentifiers listing every asset that there is not, and Conflict telling which rows overlap a stored
-    one, or each other, of a scheme that names one asset at a time.
+    one, or each other.
     """
     wanted = list(_distinct(rows))
-    if not isinstance(source, str) or len(source) > LONGEST_SOURCE or storable_text(source) != source:
-        raise InvalidInput(f"source takes text of at most {LONGEST_SOURCE} characters.", field="source")
+    source = clean_source(source)
     with transaction.atomic():
-        assets = _assets_of(wanted)
-        fresh = [row for row, stored in zip(wanted, _stored(wanted, assets), strict=True) if not stored]
-        _refuse_overlaps(fresh, assets)
-        items = [
-            AssetIdentifier(
-                asset_id=assets[row.asset_identifier],
-                scheme=row.key.scheme,
-                value=row.key.value,
-                venue=row.key.venue,
-                valid_from=row.valid_from,
-                valid_to=row.valid_to,
-                source=source,
-                evidence=row.evidence,
-            )
-            for row in fresh
-        ]
-        try:
-            with transaction.atomic():
-                AssetIdentifier.objects.bulk_create(items, batch_size=BATCH)
-        except IntegrityError as error:  # another process was faster, or two of the rows exclude each other
-            _refuse_overlaps(fresh, assets)
+        assets = locked_assets({row.asset_identifier for row in wanted})
+        missing = {row.asset_identifier for row in wanted} - assets.keys()
+        if missing:
+            raise UnknownIdentifiers(missing)
+        clashes.lock(row.key for row in wanted)
+        stored = clashes.stored_already(wanted, assets)
+        fresh = [row for row, is_stored in zip(wanted, stored, strict=True) if not is_stored]
+        found = clashes.of_rows(fresh, assets)
+        if found:
+            told = [found[place] for place in sorted(found)[:CONFLICTS_SHOWN]]
+            more = f"; … and {len(found) - len(told):,} more" if len(found) > len(told) else ""
             raise Conflict(
-                f"Two of the identifiers exclude each other: {_detail(error)} Nothing was written."
-            ) from error
+                f"{'; '.join(told)}{more}. Close the stored one first, or correct the dates. Nothing was written."
+            )
+        write(fresh, assets, source=source)
     return len(fresh)
 
 
@@ -117,141 +155,49 @@ def _distinct(rows: Iterable[IdentifierRow]) -> Iterable[IdentifierRow]:
             yield row
 
 
-def change_identifier(
-    asset: Asset,
-    scheme: object,
-    value: object,
-    *,
-    effective: dt.date,
-    venue: object = "",
-    source: str = "",
-    evidence: Any = None,
-) -> AssetIdentifier:
-    """From `effective` on the asset goes by this value in place of what holds then, at the same venue: a rename.
+def locked_assets(names: Iterable[str]) -> dict[str, int]:
+    """Identifier → id of those that exist, locked until the transaction ends.
 
-    Raises Conflict when a later change is recorded already, or another asset has the value.
+    Who writes identifiers of an asset waits for whoever else does; who writes rows that refer to it does not.
     """
-    key = identifier_key(scheme, value, venue)
-    with transaction.atomic():
-        Asset.objects.select_for_update().get(pk=asset.pk)
-        held = AssetIdentifier.objects.filter(asset=asset, scheme=key.scheme, venue=key.venue)
-        later = held.filter(valid_from__gte=effective).order_by("valid_from").first()
-        if later is not None:
-            raise Conflict(
-                f"{asset} has {later} from {later.valid_from} on, which is not before {effective}. Change or delete "
-                "that one first."
-            )
-        for current in held.filter(valid_to__isnull=True) | held.filter(valid_to__gt=effective):
-            current.valid_to = effective
-            current.save(update_fields=["valid_to", "updated_at"])
-        return add_identifier(
-            asset, key.scheme, key.value, venue=key.venue, valid_from=effective, source=source, evidence=evidence
-        )
-
-
-def close_identifier(row: AssetIdentifier, *, valid_to: dt.date) -> AssetIdentifier:
-    """The identifier no longer holds from that day on: a delisting."""
-    last = clean_date(valid_to, field="valid_to")
-    if row.valid_from is not None and last <= row.valid_from:
-        raise InvalidInput(f"valid_to={valid_to} is not after valid_from={row.valid_from}.", field="valid_to")
-    row.valid_to = last
-    with transaction.atomic():
-        try:
-            with transaction.atomic():
-                row.save(update_fields=["valid_to", "updated_at"])
-        except IntegrityError as error:
-            raise Conflict(f"{row} overlaps another one then: {_detail(error)}") from error
-    return row
-
-
-def _day(value: object, field: str) -> dt.date | None:
-    return None if value is None or value == "" else clean_date(value, field=field)
-
-
-def _assets_of(rows: Sequence[IdentifierRow]) -> dict[str, int]:
-    """Identifier → id, of assets locked against deletion."""
-    names = sorted({row.asset_identifier for row in rows})
-    found = dict(
-        Asset.objects.filter(unique_identifier__in=names)
+    return dict(
+        Asset.objects.filter(unique_identifier__in=sorted(set(names)))
         .order_by("unique_identifier")
         .select_for_update(no_key=True)
         .values_list("unique_identifier", "pk")
     )
-    missing = [name for name in names if name not in found]
-    if missing:
-        raise UnknownIdentifiers(missing)
-    return found
 
 
-_COLUMNS = "p, asset_id, scheme, value, venue, valid_from, valid_to"
-_WANTED = f"""
-    SELECT *, daterange(valid_from, valid_to) AS spell
-    FROM unnest(%s::int[], %s::bigint[], %s::text[], %s::text[], %s::text[], %s::date[], %s::date[]) AS u({_COLUMNS})
-"""
-
-
-def _arrays(rows: Sequence[IdentifierRow], assets: dict[str, int]) -> list[list[Any]]:
-    return [
-        list(range(len(rows))),
-        [assets[row.asset_identifier] for row in rows],
-        [row.key.scheme for row in rows],
-        [row.key.value for row in rows],
-        [row.key.venue for row in rows],
-        [row.valid_from for row in rows],
-        [row.valid_to for row in rows],
-    ]
-
-
-def _stored(rows: Sequence[IdentifierRow], assets: dict[str, int]) -> list[bool]:
-    """Whether each row is stored already, the same to the day."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT w.p FROM ({_WANTED}) AS w JOIN markets_assetidentifier AS i
-                ON i.scheme = w.scheme AND i.value = w.value AND i.venue = w.venue AND i.asset_id = w.asset_id
-                AND daterange(i.valid_from, i.valid_to) = w.spell
-            """,
-            _arrays(rows, assets),
+def write(rows: Sequence[IdentifierRow], assets: dict[str, int], *, source: str) -> None:
+    """Insert rows that clash with nothing, in the order of their keys."""
+    items = [
+        AssetIdentifier(
+            asset_id=assets[row.asset_identifier],
+            scheme=row.key.scheme,
+            value=row.key.value,
+            venue=row.key.venue,
+            valid_from=row.valid_from,
+            valid_to=row.valid_to,
+            source=row.source or source,
+            evidence=row.evidence,
         )
-        same = {place for (place,) in cursor.fetchall()}
-    return [place in same for place in range(len(rows))]
-
-
-def _refuse_overlaps(rows: Sequence[IdentifierRow], assets: dict[str, int]) -> None:
-    """Raise Conflict naming what is stored in the way of the rows."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"""
-            SELECT w.p, a.unique_identifier, i.valid_from, i.valid_to
-            FROM ({_WANTED}) AS w JOIN markets_assetidentifier AS i
-                ON i.scheme = w.scheme AND i.value = w.value AND i.venue = w.venue
-                AND daterange(i.valid_from, i.valid_to) && w.spell
-                AND (i.asset_id = w.asset_id OR w.scheme = ANY(%s))
-            JOIN markets_asset AS a ON a.id = i.asset_id
-            ORDER BY w.p, i.valid_from NULLS FIRST LIMIT %s
-            """,
-            [*_arrays(rows, assets), UNIQUE_SCHEMES, CONFLICTS_SHOWN + 1],
-        )
-        found = cursor.fetchall()
-    if not found:
-        return
-    told = [
-        f"{scheme_of(rows[place].key.scheme).label} {rows[place].key.value} of {rows[place].asset_identifier} "
-        f"({spell(rows[place].valid_from, rows[place].valid_to)}) overlaps that of {owner} ({spell(first, last)})"
-        for place, owner, first, last in found[:CONFLICTS_SHOWN]
+        for row in sorted(rows, key=lambda row: (row.key, row.valid_from or dt.date.min))
     ]
-    more = "; …" if len(found) > CONFLICTS_SHOWN else ""
-    raise Conflict(f"{'; '.join(told)}{more}. Close the stored one first, or correct the dates. Nothing was written.")
+    with refused_by_database():
+        AssetIdentifier.objects.bulk_create(items, batch_size=BATCH)
 
 
-def spell(first: dt.date | None, last: dt.date | None) -> str:
-    """'from 2004-08-19 to before 2014-04-03', for messages."""
-    if first is None and last is None:
-        return "at any time"
-    parts = [f"from {first}" if first is not None else "", f"to before {last}" if last is not None else ""]
-    return " ".join(filter(None, parts))
+class refused_by_database:
+    """A savepoint in which a constraint that refuses is a Conflict: only SQL that takes no locks gets so far."""
 
+    def __enter__(self) -> None:
+        self._block = transaction.atomic()
+        self._block.__enter__()
 
-def _detail(error: IntegrityError) -> str:
-    diagnostics = getattr(error.__cause__, "diag", None)
-    return str(getattr(diagnostics, "message_detail", None) or error).splitlines()[0]
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        self._block.__exit__(kind, error, trace)
+        if isinstance(error, IntegrityError):
+            raise Conflict(
+                "Another program wrote an identifier that overlaps one of these at the same moment. Nothing was "
+                "written; try again."
+            ) from error

@@ -16,9 +16,12 @@ from markets.models import AssetType as AssetTypeModel
 from markets.models import OpenFigiDetails as OpenFigiDetailsModel
 from markets.services import asset_types, assets, figi_registration, snapshots
 from markets.services.figi_registration import FigiOutcome
+from markets.services.identifier_changes import change_identifier
+from markets.services.identifier_resolution import AsOf, Resolution, identifiers_of, resolve
 from markets.services.snapshots import AssetReferenceDetails
 from markets.services.stored import locked
-from markets.services.values import normalise_type_key
+from markets.services.values import UNSET, Unset, normalise_type_key
+from msm.api.identifier_rows import AssetIdentifier
 from msm.api.payloads import Payload, Services
 from msm.api.rows import Row, Uid
 from msm.runtime import attached
@@ -122,6 +125,50 @@ class Asset(Row):
         """Its snapshots between two aware instants, both included, the oldest first: see `AssetSnapshot`."""
         attached("Asset", "Asset")
         return snapshots.snapshots_of(self.unique_identifier, start_date=start_date, end_date=end_date)
+
+    def get_identifiers(self, as_of: dt.date | None = None, *, scheme: str | None = None) -> list[AssetIdentifier]:
+        """What it goes and went by, by scheme, value, venue and first day; if a day is told, what held on it."""
+        attached("Asset.get_identifiers", *AssetIdentifier.__required_tables__)
+        return [AssetIdentifier._of(row) for row in identifiers_of(self.uid, as_of=as_of, scheme=scheme)]
+
+    def change_identifier(
+        self,
+        scheme: str,
+        value: str,
+        *,
+        effective: dt.date | str,
+        venue: str = "",
+        replaces: str | Unset = UNSET,
+        source: str = "",
+        evidence: dict[str, Any] | None = None,
+    ) -> AssetIdentifier:
+        """A rename: from the day `effective` on it goes by this value, in place of what holds then at the venue.
+
+        `replaces` names the value that ends, where several of the scheme hold. Raises InvalidInput; Conflict when a
+        later change is recorded already, or another asset has the value; NotFound for an asset that was deleted.
+        """
+        attached("Asset.change_identifier", *AssetIdentifier.__required_tables__)
+        row = change_identifier(
+            self._stored(self.uid),
+            scheme,
+            value,
+            effective=effective,
+            venue=venue,
+            replaces=replaces,
+            source=source,
+            evidence=evidence,
+        )
+        return AssetIdentifier._of(row)
+
+    @classmethod
+    def resolve(cls, scheme: str, value: str, as_of: AsOf = None, *, venue: str = "") -> Resolution:
+        """Which asset an identifier named on a day (today unless told), or on every day of two: first and last.
+
+        `outcome` is found, partial, ambiguous or not_found, `intervals` tell who had it when, `gaps` the days on which
+        nobody did; `asset_identifier` is the one asset where there is no doubt, else None. Raises InvalidInput.
+        """
+        attached("Asset.resolve", *AssetIdentifier.__required_tables__)
+        return resolve(scheme, value, as_of, venue=venue)
 
     @classmethod
     def register_asset_from_figi(cls, figi: str) -> Self:

@@ -1,7 +1,8 @@
-"""Assets, their types, their OpenFIGI details, the categories that collect them, and pairs and bonds."""
+"""Assets, their types, identifiers and OpenFIGI details, the categories that collect them, and pairs and bonds."""
 
 from msm.api.asset_rows import Asset, AssetType, OpenFigiDetails
 from msm.api.category_rows import AssetCategory, AssetCategoryMembership
+from msm.api.identifier_rows import AssetIdentifier
 from msm.api.instrument_rows import Bond, CurrencySpot
 
 OpenFigiAssetDetails = OpenFigiDetails
@@ -10,6 +11,7 @@ __all__ = [
     "Asset",
     "AssetCategory",
     "AssetCategoryMembership",
+    "AssetIdentifier",
     "AssetType",
     "Bond",
     "CurrencySpot",

@@ -2,6 +2,7 @@
 
 from markets.data_nodes.node import DataNode
 from markets.services.gaps import gap_report
+from markets.services.identifier_resolution import resolve as resolve_identifier
 from markets.services.index_values import delete_index_values, read_index_values, write_index_values
 from markets.services.node_runs import register_node
 from markets.services.snapshots import (
@@ -48,6 +49,7 @@ __all__ = [
     "register_index_from_figi",
     "register_index_future_from_figis",
     "register_node",
+    "resolve_identifier",
     "search_figi",
     "validate_holdings_frame",
     "validate_target_positions_frame",

@@ -19,8 +19,15 @@ from tests.admin.test_editing import NO_MEMBERS
 LISTS = [
     *("markets_asset", "markets_assettype", "markets_assetcategory", "markets_calendar", "markets_nodeupdate"),
     *("markets_storagenode", "markets_noderun", "markets_job", "markets_accesstoken", "portfolios_portfolio"),
-    *("portfolios_account", "portfolios_virtualfund", "auth_user", "auth_group"),
-    *("markets_issuer", "markets_index", "markets_indextype", "markets_bond", "markets_future"),
+    *("portfolios_account", "portfolios_virtualfund", "auth_user", "auth_group", "markets_assetidentifier"),
+    *(
+        "markets_assetidentifier",
+        "markets_issuer",
+        "markets_index",
+        "markets_indextype",
+        "markets_bond",
+        "markets_future",
+    ),
     *("markets_currencyspot", "markets_calendardate", "markets_calendarevent", "portfolios_positionset"),
     *("django_celery_beat_periodictask", "django_celery_beat_crontabschedule", "django_celery_beat_intervalschedule"),
     *("django_celery_beat_clockedschedule", "django_celery_beat_solarschedule"),

@@ -6,12 +6,14 @@ from django.urls import reverse
 
 from markets.models import Job, NodeRun
 from markets.services import node_runs
+from tests import factories
 from tests.admin import rows
 
 LISTS = [
     "markets_assettype",
     "markets_asset",
     "markets_assetcategory",
+    "markets_assetidentifier",
     "markets_calendar",
     "markets_nodeupdate",
     "markets_storagenode",
@@ -43,6 +45,7 @@ def everything(boss: Client) -> dict[str, object]:
         "markets_asset hostile": hostile,
         "markets_assettype": rows.AssetType.objects.get(),
         "markets_assetcategory": rows.category([*members, hostile], hostile_name),
+        "markets_assetidentifier": factories.asset_identifier(hostile, value=rows.HOSTILE),
         "markets_calendar": calendar,
         "markets_nodeupdate": update,
         "markets_nodeupdate failed": failing,

@@ -74,6 +74,12 @@ HORIZON = {"valid_from": "2026-01-01", "valid_to": "2026-12-31"}
 NAMED = {"display_name": "Renamed"}
 PAGES = [
     Page("markets.asset", "spare", {"unique_identifier": "NEW"}, {"is_custom_by_organization": ""}),
+    Page(
+        "markets.assetidentifier",
+        "asset_identifier",
+        {"asset": "{asset}", "scheme": "ticker", "value": "NEW", "venue": "XNYS"},
+        {"valid_to": "2026-05-26"},
+    ),
     Page("markets.assettype", "asset_type", {"asset_type": "new"}, NAMED),
     Page("markets.assetcategory", "category", {"unique_identifier": "new", "display_name": "New"}, NAMED),
     Page("markets.calendar", "market_calendar", {"unique_identifier": "new", **NAMED, **HORIZON}, NAMED),

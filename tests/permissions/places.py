@@ -89,6 +89,16 @@ def _review(step: str, row: str, data: dict[str, str], **effect: int) -> list[Pl
     ]
 
 
+def _of_identifier(step: str, data: dict[str, str], **effect: int) -> list[Place]:
+    """The page that asks, and the answer."""
+    address = f"admin/markets/assetidentifier/<int:pk>/{step}/"
+    url = f"/admin/markets/assetidentifier/{{asset_identifier}}/{step}/"
+    return [
+        Place(address, url, "analyst"),
+        Place(address, url, "analyst", 302, method="post", data=data, effect=effect),
+    ]
+
+
 BOTH = "analyst operator"
 RULE = "admin/markets/resolutionitem/rule/"
 REVOKE = "admin/markets/accesstoken/revoke/<str:token_key>/"
@@ -210,6 +220,19 @@ PLACES = [
         data={"time_index_0": "2026-05-25", "time_index_1": "12:00:00", "ticker": "T", "reason": "Why"},
         effect={"markets_assetsnapshot": 1, "markets_updatestatistic": 1},
     ),
+    Place("admin/markets/asset/<int:pk>/identifiers/", "/admin/markets/asset/{asset}/identifiers/"),
+    Place(
+        "admin/markets/asset/<int:pk>/identifiers/",
+        "/admin/markets/asset/{asset}/identifiers/",
+        "analyst",
+        302,
+        method="post",
+        data={"scheme": "ticker", "value": "NEW", "venue": "XNYS", "reason": "Why"},
+        effect={"markets_assetidentifier": 1},
+    ),
+    Place("admin/markets/assetidentifier/resolve/", "/admin/markets/assetidentifier/resolve/?scheme=ticker&value=T"),
+    *_of_identifier("rename", {"value": "NEW", "effective": "2025-06-01", "reason": "Why"}, markets_assetidentifier=1),
+    *_of_identifier("close", {"valid_to": "2025-06-01", "reason": "Why"}, markets_assetidentifier=0),
     Place("admin/markets/assettype/choices/", "/admin/markets/assettype/choices/?term="),
     Place("admin/markets/indextype/choices/", "/admin/markets/indextype/choices/?term="),
     _action("add_to_category", "{spare}", {"category": "{category}"}, markets_assetcategorymembership=1),

@@ -15,6 +15,7 @@ from markets.data_nodes import registry
 from markets.models import (
     Asset,
     AssetCategory,
+    AssetIdentifier,
     AssetType,
     Bond,
     Calendar,
@@ -64,6 +65,7 @@ TABLES = (
     *("markets_importrun", "markets_importrow", "markets_importchunk", "markets_pendingresolution"),
     *("markets_resolution", "markets_resolutionitem", "markets_figianswer", "markets_homemarketpolicy"),
     "markets_remembereddecision",
+    "markets_assetidentifier",
 )
 
 
@@ -85,13 +87,14 @@ class Route:
     effect: dict[str, int] | None = None
     file: str | None = None
     query: str = ""
+    is_question: bool = False  # what is asked for stands in the body; nothing is written
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
 
     @property
     def writes(self) -> bool:
-        return self.method != "get"
+        return self.method != "get" and not self.is_question
 
     @property
     def shape(self) -> str:
@@ -140,6 +143,7 @@ class World:
     declined: ResolutionItem
     home_market: HomeMarketPolicy
     remembered: RememberedDecision
+    asset_identifier: AssetIdentifier
 
     def fill(self, text: str) -> str:
         rows = {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -214,6 +218,7 @@ def make_world() -> World:
         declined=declined,
         home_market=factories.home_market(),
         remembered=factories.remembered_decision(value=declined.value),
+        asset_identifier=factories.asset_identifier(asset),
     )
 
 
@@ -665,16 +670,38 @@ ROUTES += [
         {"exchange_codes": ["LN"], "note": "London first"},
     ),
 ]
+IDENTIFIER = {"scheme": "ticker", "value": "NEW", "venue": "XNYS", "valid_from": "2026-05-25"}
+QUESTIONS = {"identifiers": [{"scheme": "ticker", "value": "NEW"}]}
+ADD_IDENTIFIER, VIEW_IDENTIFIER = ("markets.add_assetidentifier",), ("markets.view_assetidentifier",)
+ROUTES += [
+    *_crud(
+        "asset-identifier/",
+        "asset_identifier",
+        "markets.assetidentifier",
+        {"asset_uid": "{asset}", **IDENTIFIER},
+        {"valid_to": "2026-05-26"},
+    ),
+    Route(
+        "put",
+        "asset-identifier/",
+        ADD_IDENTIFIER,
+        200,
+        [{"asset_uid": "{asset}", **IDENTIFIER}],
+        effect={"markets_assetidentifier": 1},
+    ),
+    Route("get", "asset-identifier/resolve/", VIEW_IDENTIFIER, query="?scheme=ticker&value=NEW"),
+    Route("post", "asset-identifier/resolve/", VIEW_IDENTIFIER, 200, QUESTIONS, is_question=True),
+]
 READS = [route for route in ROUTES if not route.writes]
 # A graph is no list; snapshots have a time in place of a uid, and lists of them tests of their own.
 NO_USUAL_LISTS = {"data-node/graph/", "asset-snapshot/"}
 LISTS = [
     route
     for route in READS
-    if "{" not in route.path and not route.path.endswith("/data/") and route.path not in NO_USUAL_LISTS
+    if "{" not in route.path and not route.path.endswith(("/data/", "/resolve/")) and route.path not in NO_USUAL_LISTS
 ]
 WRITES = [route for route in ROUTES if route.writes]
-BODIES = [route for route in WRITES if route.body is not None]
+BODIES = [route for route in ROUTES if route.body is not None]
 VIEWS = sorted({name for route in READS for name in route.needs})
 ALL = sorted({name for route in ROUTES for name in route.needs})
 

@@ -97,8 +97,6 @@ def test_pages_by_offset_name_their_neighbours(viewer: APIClient) -> None:
 # --- walks -----------------------------------------------------------------------------------------------------------
 # Classes are code, not rows: offsets are enough for them.
 WALKED = [route for route in LISTS if route.path != "data-node-class/"]
-    route for route in LISTS if route.path != "data-node-class/"
-]  # classes are code, not rows: offsets are enough
 
 
 @pytest.mark.parametrize("route", WALKED, ids=str)

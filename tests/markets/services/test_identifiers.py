@@ -12,14 +12,9 @@ from markets.engine.ticker_maps import read_ticker_map
 from markets.exceptions import Conflict, InvalidInput, UnknownIdentifiers
 from markets.models import Asset, AssetIdentifier, Change
 from markets.services.assets import set_openfigi_details, upsert_asset
+from markets.services.identifier_changes import change_identifier, close_identifier
 from markets.services.identifier_resolution import DETAILS, Outcome, resolve, resolve_many
-from markets.services.identifiers import (
-    add_identifier,
-    change_identifier,
-    close_identifier,
-    identifier_row,
-    record_identifiers,
-)
+from markets.services.identifiers import add_identifier, identifier_row, record_identifiers
 
 MAP_FILE = Path(__file__).resolve().parents[4] / "shared" / "data" / "lean_map_files.csv"
 D = dt.date
@@ -107,7 +102,7 @@ def test_many_are_written_all_or_none():
             + [identifier_row(name, "isin", "US0378331005") for name in ("NOBODY", "NOWHERE")],
             source="file",
         )
-    with pytest.raises(Conflict, match="exclude each other"):
+    with pytest.raises(Conflict, match=r"that of A \(from 2020-01-01\) among the same rows"):
         record_identifiers(
             [identifier_row(name, "ticker", "X", valid_from=D(2020, 1, 1)) for name in ("A", "B")], source="file"
         )
@@ -184,7 +179,7 @@ def test_what_openfigi_says_of_an_asset_resolves_too_unless_a_dated_row_says_mor
     assert (found.intervals[0].source, found.intervals[0].asset_uid) == (DETAILS, str(apple.uid))
     add_identifier(apple, "isin", "US0378331005", valid_from=D(1980, 12, 12), source="prospectus")
     assert [item.source for item in resolve("isin", "US0378331005").intervals] == ["prospectus"]
-    assert resolve("isin", "US0378331005", D(1980, 12, 11)).asset_identifier == "BBG000B9XRY4"
+    assert resolve("isin", "US0378331005", D(1980, 12, 11)).outcome == Outcome.NOT_FOUND
 
 
 def test_many_are_resolved_in_two_queries(django_assert_num_queries):
