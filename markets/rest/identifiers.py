@@ -85,7 +85,7 @@ class IntervalSerializer(serializers.Serializer):
     source = serializers.CharField(allow_blank=True)
 
 
-class GapSerializer(serializers.Serializer):
+class UnknownDaysSerializer(serializers.Serializer):
     first = serializers.DateField()
     last = serializers.DateField(help_text="Included.")
 
@@ -105,7 +105,7 @@ class ResolvedSerializer(serializers.Serializer):
     asset_identifier = serializers.CharField(allow_null=True, help_text="The one asset of all the days, where found.")
     asset_uid = serializers.UUIDField(allow_null=True)
     intervals = IntervalSerializer(many=True)
-    gaps = GapSerializer(many=True, help_text="Days asked for on which it named no asset.")
+    gaps = UnknownDaysSerializer(many=True, help_text="Days asked for on which it named no asset.")
 
 
 class ResolvedManySerializer(serializers.Serializer):
