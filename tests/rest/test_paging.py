@@ -108,7 +108,8 @@ def test_every_list_can_be_walked_in_each_of_its_orders(route: Route, world: Wor
     for order in ("", *(f"&ordering={sign}{name}" for name in orders for sign in ("", "-"))):
         listed = viewer.get(f"{ROOT}{route.path}?{order[1:]}").json()
         rows = walk(viewer, f"{route.path}?limit=1&cursor={order}")
-        assert [row["uid"] for row in rows] == [row["uid"] for row in listed["results"]], order
+        key = "uid" if "uid" in rows[0] else "id"  # what waits in the inbox goes by its number
+        assert [row[key] for row in rows] == [row[key] for row in listed["results"]], order
         assert len(rows) == listed["count"] > 0
 
 

@@ -31,6 +31,7 @@ from markets.services.resolutions import (
     decline,
     inbox,
     postpone,
+    preview_rule,
     resume_resolution,
     submit_resolution,
 )
@@ -334,3 +335,33 @@ def test_the_command_prints_a_table_and_its_counts(openfigi, home, tmp_path, cap
     (tmp_path / "latin").write_bytes("Größe".encode("latin-1"))
     with pytest.raises(InvalidInput, match="is no text in UTF-8"):
         call_command("resolve_figis", str(tmp_path / "latin"))
+
+
+def test_the_command_takes_all_that_waits_in_place_of_a_list(openfigi, capsys):
+    with pytest.raises(Conflict, match="Nothing waits for OpenFIGI"):
+        call_command("resolve_figis", "--pending")
+    figi = made_figi(5, 1)
+    register_assets_from_figis([figi], source="a file")
+    call_command("resolve_figis", "--pending")
+    assert capsys.readouterr().out.splitlines()[1].startswith(f"1\tfigi:{figi}\tknown\t{figi}\t")
+    assert Resolution.objects.get().source == "pending"
+    for options in ([], ["list.txt", "--pending"]):
+        with pytest.raises(InvalidInput, match="one of them"):
+            call_command("resolve_figis", *options)
+    assert Resolution.objects.count() == 1
+
+
+def test_a_preview_counts_as_the_rule_decides_and_two_lists_with_one_identifier_are_remembered_once(openfigi):
+    resolve(APPLE, source="desk")
+    resolve(APPLE, MICROSOFT, source="desk")
+    told = preview_rule(inbox(source="desk"), "us")
+    assert (told.accepted, told.left, len(told.examples)) == (2, 0, 2)
+    assert [proposal.row.figi for proposal in told.examples] == [home_figi(APPLE)] * 2
+    assert not RememberedDecision.objects.exists()
+    done = decide_by_rule(inbox(source="desk"), "us", user=None)
+    assert (done.accepted, done.left) == (2, 0)
+    assert RememberedDecision.objects.get().figi == home_figi(APPLE)
+    assert sorted(ResolutionItem.objects.filter(value=APPLE).values_list("status", flat=True)) == [
+        "known",
+        "registered",
+    ]
