@@ -24,6 +24,7 @@ from markets.models.index_values import IndexValue
 from markets.models.indices import Index, IndexType
 from markets.models.issuers import Issuer
 from markets.models.jobs import Job, JobMessage, JobStatus
+from markets.models.merges import AssetMerge, AssetMergeRows, AssetMergeStep, DistinctAssets, RowsChoice
 from markets.models.resolutions import PendingResolution, ResolutionScheme, ResolutionStatus
 from markets.models.schedules import NodeSchedule
 from markets.models.snapshots import AssetSnapshot
@@ -34,6 +35,9 @@ __all__ = [
     "AssetCategory",
     "AssetCategoryMembership",
     "AssetIdentifier",
+    "AssetMerge",
+    "AssetMergeRows",
+    "AssetMergeStep",
     "AssetSnapshot",
     "AssetType",
     "Bond",
@@ -43,6 +47,7 @@ __all__ = [
     "CalendarSession",
     "Change",
     "CurrencySpot",
+    "DistinctAssets",
     "EmptyCells",
     "FigiAnswer",
     "FreshnessPolicy",
@@ -75,6 +80,7 @@ __all__ = [
     "ResolutionItem",
     "ResolutionScheme",
     "ResolutionStatus",
+    "RowsChoice",
     "RunStatus",
     "SessionStamp",
     "StorageNode",

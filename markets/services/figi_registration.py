@@ -18,7 +18,8 @@ from markets.engine.figi_facts import FigiFacts
 from markets.engine.identifiers import figi_fault
 from markets.engine.text import storable_text
 from markets.exceptions import Conflict, InvalidInput, clipped
-from markets.models import Asset, OpenFigiDetails, PendingResolution, ResolutionScheme
+from markets.models import Asset, AssetIdentifier, OpenFigiDetails, PendingResolution, ResolutionScheme
+from markets.redirects import following
 from markets.services.asset_types import register_asset_types
 from markets.services.values import clean_optional_text, normalise_type_key
 
@@ -148,11 +149,16 @@ def _registered(figis: Sequence[str], facts: Mapping[str, FigiFacts], source: st
 
 
 def known_assets(figis: Sequence[str]) -> dict[str, Asset]:
-    """FIGI → asset, of those that there are; the asset of that identifier before one whose details name it."""
+    """FIGI → asset, of those that there are; the asset of that identifier before one whose details name it.
+
+    Of a duplicate that was merged it is the asset that stayed, which has its FIGI among its identifiers.
+    """
     details = OpenFigiDetails.objects.filter(figi__in=figis).select_related("asset")
     by_details = {row.figi: row.asset for row in details if row.figi is not None}
+    recorded = AssetIdentifier.objects.filter(scheme="figi", value__in=figis).select_related("asset")
+    by_record = {row.value: row.asset for row in recorded}
     by_identifier = {row.unique_identifier: row for row in Asset.objects.filter(unique_identifier__in=figis)}
-    return by_details | by_identifier
+    return following(by_record | by_details | by_identifier)
 
 
 def _describe(made: Mapping[str, Asset], facts: Mapping[str, FigiFacts], source: str, now: dt.datetime) -> None:

@@ -12,6 +12,7 @@ from markets.engine.text import storable_text
 from markets.exceptions import Conflict, InvalidInput, UnknownIdentifiers
 from markets.models import Asset, AssetIdentifier
 from markets.models.identifiers import UNIQUE_SCHEMES
+from markets.redirects import refuse_merged
 from markets.services.values import clean_date
 
 BATCH = 10_000
@@ -171,15 +172,19 @@ def _day(value: object, field: str) -> dt.date | None:
 def _assets_of(rows: Sequence[IdentifierRow]) -> dict[str, int]:
     """Identifier → id, of assets locked against deletion."""
     names = sorted({row.asset_identifier for row in rows})
-    found = dict(
+    stored = list(
         Asset.objects.filter(unique_identifier__in=names)
         .order_by("unique_identifier")
         .select_for_update(no_key=True)
-        .values_list("unique_identifier", "pk")
+        .values_list("unique_identifier", "pk", "merged_into_id")
     )
+    found = {name: pk for name, pk, _ in stored}
     missing = [name for name in names if name not in found]
     if missing:
         raise UnknownIdentifiers(missing)
+    merged = [pk for _, pk, into in stored if into is not None]
+    if merged:
+        refuse_merged(merged)
     return found
 
 
