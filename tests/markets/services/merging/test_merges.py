@@ -226,7 +226,7 @@ def test_a_chain_is_followed_and_never_a_circle() -> None:
     ):
         with pytest.raises(Conflict, match=told):
             merge_assets(dropped, kept, reason=WHY)
-    with pytest.raises(Conflict, match="B was itself merged into C since. Undo that merge first"):
+    with pytest.raises(Conflict, match=r"B was itself merged into C since\. Undo that merge first"):
         undo_merge(one, reason="No.")
     undo_merge(two, reason="No.")
     undo_merge(one, reason="No.")
