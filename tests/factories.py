@@ -19,6 +19,7 @@ from markets.models import (
     Asset,
     AssetCategory,
     AssetCategoryMembership,
+    AssetMerge,
     AssetType,
     Bond,
     Calendar,
@@ -43,6 +44,7 @@ from markets.models import (
 from markets.services.calendars import create_from_pandas_calendar
 from markets.services.freshness_policies import set_policy
 from markets.services.index_values import write_index_values
+from markets.services.merging import merge_assets
 from portfolios.models import (
     Account,
     AccountAllocationModel,
@@ -107,6 +109,10 @@ def pending_resolution(owner: Asset | None = None, **fields: Any) -> PendingReso
     return PendingResolution.objects.create(
         asset=owner or asset(), **{"scheme": "figi", "value": figi(), "requested_at": timezone.now(), **fields}
     )
+
+
+def merge(dropped: Asset | None = None, kept: Asset | None = None) -> AssetMerge:
+    return merge_assets(dropped or asset(), kept or asset(), reason="They are one.")
 
 
 def category(*members: Asset, **fields: Any) -> AssetCategory:

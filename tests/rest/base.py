@@ -15,6 +15,7 @@ from markets.data_nodes import registry
 from markets.models import (
     Asset,
     AssetCategory,
+    AssetMerge,
     AssetType,
     Bond,
     Calendar,
@@ -56,6 +57,7 @@ TABLES = (
     *("markets_indexvalue", "markets_future", "markets_calendardate", "markets_calendarevent"),
     "markets_assetsnapshot",
     *("markets_freshnesspolicy", "markets_nodeschedule", "django_celery_beat_periodictask"),
+    *("markets_assetmerge", "markets_assetmergestep", "markets_assetmergerows", "markets_distinctassets"),
     *("markets_importrun", "markets_importrow", "markets_importchunk", "markets_pendingresolution"),
 )
 
@@ -128,6 +130,7 @@ class World:
     waiting_import: ImportRun
     applied_import: ImportRun
     resolution: PendingResolution
+    merge: AssetMerge
 
     def fill(self, text: str) -> str:
         names = {name: str(getattr(self, name).uid) for name in self.__dataclass_fields__}
@@ -189,6 +192,7 @@ def make_world() -> World:
         waiting_import=steps.upload("unique_identifier,label\nIMPORTED,x\n,y\n"),
         applied_import=steps.apply(steps.upload("unique_identifier\nAPPLIED\n")),
         resolution=factories.pending_resolution(),
+        merge=factories.merge(),
     )
 
 
@@ -576,6 +580,33 @@ ROUTES += [
     ),
     Route("get", "asset/{asset}/latest-snapshot/", ("markets.view_asset", VIEW_SNAPSHOT)),
 ]
+SEE_MERGES = ("markets.view_asset", "markets.view_assetmerge")
+MERGES = ("markets.view_asset", "markets.merge_asset")
+PAIR = {"assets": ["{asset}", "{spare}"], "reason": "Why"}
+ROUTES += [
+    Route("get", "asset/{spare}/merge-impact/", SEE_MERGES, query="?into={asset}"),
+    Route(
+        "post",
+        "asset/{spare}/merge/",
+        MERGES,
+        201,
+        {"into": "{asset}", "reason": "Why"},
+        effect={"markets_assetmerge": 1, "markets_asset": 0},
+    ),
+    Route("get", "asset-merge/", ("markets.view_assetmerge",)),
+    Route("get", "asset-merge/{merge}/", ("markets.view_assetmerge",)),
+    Route(
+        "post",
+        "asset-merge/{merge}/undo/",
+        ("markets.view_assetmerge", "markets.merge_asset"),
+        200,
+        {"reason": "Why"},
+        effect={"markets_assetmerge": 0, "markets_asset": 0},
+    ),
+    Route("get", "asset-duplicate/", ("markets.view_asset",)),
+    Route("post", "asset-duplicate/not-duplicates/", MERGES, 200, PAIR, effect={"markets_distinctassets": 1}),
+    Route("post", "asset-duplicate/maybe-duplicates/", MERGES, 200, PAIR, effect={}),
+]
 READS = [route for route in ROUTES if not route.writes]
 LISTS = [route for route in READS if "{" not in route.path and not route.path.endswith("/data/")]
 WRITES = [route for route in ROUTES if route.writes]
@@ -585,7 +616,7 @@ ALL = sorted({name for route in ROUTES for name in route.needs})
 
 
 def call(client: APIClient, route: Route, world: World, *, query: str = "", **options: Any) -> Any:
-    path = ROOT + world.fill(route.path) + (query or route.query)
+    path = ROOT + world.fill(route.path) + (query or world.fill(route.query))
     if route.body is not None and "data" not in options:
         options = {"data": json.dumps(world.body(route.body)), "content_type": "application/json", **options}
     if route.file is not None and "data" not in options:
