@@ -299,6 +299,11 @@ UNFOLD = {
                         "link": reverse_lazy("admin:markets_importrun_changelist"),
                     },
                     {
+                        "title": "Duplicates",
+                        "icon": "join_inner",
+                        "link": reverse_lazy("admin:markets_asset_duplicates"),
+                    },
+                    {
                         "title": "Waiting for OpenFIGI",
                         "icon": "hourglass",
                         "link": reverse_lazy("admin:markets_pendingresolution_changelist"),

@@ -166,7 +166,12 @@ class DuplicateViewSet(MSMView, GenericViewSet):
         ],
         responses=inline_serializer(
             "DuplicatePage",
-            {"next": serializers.URLField(allow_null=True), "results": DuplicateGroupSerializer(many=True)},
+            {
+                "count": serializers.IntegerField(allow_null=True, help_text="Always null: see above."),
+                "next": serializers.URLField(allow_null=True),
+                "previous": serializers.URLField(allow_null=True, help_text="Always null: the walk goes forward."),
+                "results": DuplicateGroupSerializer(many=True),
+            },
         ),
     )
     def list(self, request: Request, *args: Any, **kwargs: Any) -> Response:
@@ -182,7 +187,14 @@ class DuplicateViewSet(MSMView, GenericViewSet):
             query = given.copy()
             query["cursor"] = json.dumps(page.next, separators=(",", ":"))
             following = request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
-        return Response({"next": following, "results": DuplicateGroupSerializer(page.groups, many=True).data})
+        return Response(
+            {
+                "count": None,
+                "next": following,
+                "previous": None,
+                "results": DuplicateGroupSerializer(page.groups, many=True).data,
+            }
+        )
 
     @extend_schema(request=DistinctSerializer, responses=DecidedSerializer)
     @action(detail=False, methods=["post"], url_path="not-duplicates")

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 
 from markets.exceptions import InvalidInput
 from markets.models import Asset, DistinctAssets
+from markets.models.assets import FoldedName
 from markets.services.audit import because, clean_reason
 from markets.services.categories import Member, resolve_assets
 from markets.services.values import clean_text
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 DEFAULT_PAGE, LARGEST_PAGE = 25, 100
 MOST_SHOWN = 20  # assets of one group; there are thousands where a source gave all the same name
 MOST_DECIDED = 20  # assets of one decision: 190 pairs
-FOLDED = "upper(regexp_replace(d.name, '[^[:alnum:]]+', '', 'g'))"  # as the index on the names
+FOLDED = FoldedName.template % {"expressions": "d.name"}  # as the index on the names
 DETAILS = "markets_openfigidetails AS d"
 ASSETS = "markets_asset AS a ON a.id = d.asset_id"
 

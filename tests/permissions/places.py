@@ -74,6 +74,16 @@ def _of_node(step: str, data: dict[str, str] | None = None, **effect: int) -> li
     ]
 
 
+def _asked(address: str, url: str, data: dict[str, str] | None = None, **effect: int) -> list[Place]:
+    """A page of the assets that asks, and the answer."""
+    root = "admin/markets/asset/"
+    said = {"reason": "The test asks for it.", **(data or {})}
+    return [
+        Place(root + address, f"/{root}{url}", "analyst"),
+        Place(root + address, f"/{root}{url}", "analyst", 302, method="post", data=said, effect=effect),
+    ]
+
+
 REVOKE = "admin/markets/accesstoken/revoke/<str:token_key>/"
 OTHERS_TOKEN = "admin/markets/accesstoken/<path:object_id>/"
 PLACES = [
@@ -201,6 +211,16 @@ PLACES = [
     *_step("apply", markets_importrun=0, markets_job=1),
     *_step("undo", "applied_import", markets_importrun=0, markets_job=1),
     *_step("discard", markets_importrun=-1),
+    Place("admin/markets/asset/duplicates/", "/admin/markets/asset/duplicates/"),
+    *_asked("duplicates/distinct/", "duplicates/distinct/?assets={asset},{spare}", markets_distinctassets=1),
+    *_asked(
+        "<int:pk>/merge/<int:into>/",
+        "{spare}/merge/{asset}/",
+        {"rows": "refuse", "confirm": "1"},
+        markets_assetmerge=1,
+        markets_asset=0,
+    ),
+    *_asked("merges/<int:pk>/undo/", "merges/{merge}/undo/", markets_assetmerge=0, markets_asset=0),
     Place("admin/markets/index/<int:pk>/values/<str:cadence>/", "/admin/markets/index/{valued_index}/values/1d/"),
     Place("admin/portfolios/portfolio/<int:pk>/values/", "/admin/portfolios/portfolio/{portfolio}/values/"),
     Place("admin/portfolios/portfolio/<int:pk>/weights/", "/admin/portfolios/portfolio/{portfolio}/weights/"),

@@ -31,6 +31,7 @@ from markets.models import (
     NodeUpdate,
     PendingResolution,
 )
+from markets.services.duplicates import decide_distinct
 from portfolios.models import (
     Account,
     AccountAllocationModel,
@@ -159,6 +160,8 @@ def make_world() -> World:
     group = factories.account_group()
     account = factories.account(account_group=group)
     allocation = factories.target_allocation(account=account)
+    base, quote = factories.currency(), factories.currency()
+    decide_distinct([base, quote], reason="Two currencies.")
     return World(
         asset=asset,
         spare=factories.asset(),
@@ -175,8 +178,8 @@ def make_world() -> World:
         spare_index=factories.index(),
         valued_index=factories.index_values(),
         index_type=_index_types(),
-        base=factories.currency(),
-        quote=factories.currency(),
+        base=base,
+        quote=quote,
         currency_spot=factories.currency_spot(),
         bond=factories.bond(),
         future=factories.future(),
@@ -605,10 +608,21 @@ ROUTES += [
     ),
     Route("get", "asset-duplicate/", ("markets.view_asset",)),
     Route("post", "asset-duplicate/not-duplicates/", MERGES, 200, PAIR, effect={"markets_distinctassets": 1}),
-    Route("post", "asset-duplicate/maybe-duplicates/", MERGES, 200, PAIR, effect={}),
+    Route(
+        "post",
+        "asset-duplicate/maybe-duplicates/",
+        MERGES,
+        200,
+        {"assets": ["{base}", "{quote}"], "reason": "Why"},
+        effect={"markets_distinctassets": -1},
+    ),
 ]
 READS = [route for route in ROUTES if not route.writes]
-LISTS = [route for route in READS if "{" not in route.path and not route.path.endswith("/data/")]
+LISTS = [
+    route
+    for route in READS
+    if "{" not in route.path and not route.path.endswith("/data/") and route.path != "asset-duplicate/"  # no count
+]
 WRITES = [route for route in ROUTES if route.writes]
 BODIES = [route for route in WRITES if route.body is not None]
 VIEWS = sorted({name for route in READS for name in route.needs})

@@ -1,6 +1,7 @@
 """Assets that may be one: which groups are found, why and how strong, in pages, and not again once decided."""
 
 import csv
+import string
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from tests.rest import population
 pytestmark = pytest.mark.django_db
 DATA = Path(__file__).resolve().parents[4] / "shared" / "data"
 SHARE, HERE, THERE = "BBG001S5N8V8", "BBG000B9XRY4", "BBG000B9Y5X2"
+PUNCTUATION = string.punctuation.replace("%", "") + " "
 WHY = "Looked at both."
 
 
@@ -160,7 +162,7 @@ def test_real_listings_have_these_duplicates() -> None:
     )
     by_name: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for row in rows:
-        folded = "".join(letter for letter in row["name"] if letter.isalnum()).upper()
+        folded = "".join(letter for letter in row["name"].strip() if letter not in PUNCTUATION).upper()
         if folded:
             by_name[folded].append((row["symbol"], row["composite_figi"] or row["exchange"]))
     wanted = {
