@@ -22,7 +22,7 @@ from markets.admin.tables import Column, Table
 from markets.exceptions import InvalidInput, MSMError
 from markets.models import Asset, AssetMerge, OpenFigiDetails, RowsChoice
 from markets.services import duplicates
-from markets.services.merging import MergeImpact, active_merge, merge_assets, merge_impact, undo_merge
+from markets.services.merging import ImpactItem, MergeImpact, active_merge, merge_assets, merge_impact, undo_merge
 
 TONES = {"certain": "bad", "likely": "wait", "possible": "plain", "normal": "good"}
 PERMISSION = "markets.merge_asset"
@@ -234,10 +234,15 @@ def _impact_table(impact: MergeImpact) -> Table:
             Column(""),
         ],
         rows=[
-            (item.label, count(item.moved), count(item.joined), count(item.left), item.note) for item in impact.items
+            (_title(item), count(item.moved), count(item.joined), count(item.left), item.note) for item in impact.items
         ],
         empty=f"Nothing refers to {impact.dropped}: it becomes a redirect.",
     )
+
+
+def _title(item: ImpactItem) -> str:
+    """A table of a DataNode keeps its name as it is."""
+    return item.label if item.key.startswith("rows.") else f"{item.label[0].upper()}{item.label[1:]}"
 
 
 def _undo(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:

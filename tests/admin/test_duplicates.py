@@ -27,7 +27,6 @@ def test_from_the_list_to_the_merge_and_back(admin_client: Client, pair: tuple[A
     assert "Acme <b>" not in page
     asked = admin_client.get(merge_url).content.decode()
     assert "KEPT stays." in asked
-    assert "What it takes" not in asked
     nothing = admin_client.post(merge_url, {"rows": "refuse", "reason": "", "confirm": "1"})
     assert "Say why" in nothing.content.decode()
     looked = admin_client.post(merge_url, {"rows": "fill", "reason": "One share.", "look": "1"})
