@@ -41,6 +41,19 @@ class ProtectedRow(Conflict):
     code = "protected"
 
 
+class MergedAsset(Conflict):
+    """Assets that were merged into others: nothing is written to them; the message names those that stay."""
+
+    code = "merged"
+
+    def __init__(self, into: Mapping[str, str]) -> None:
+        self.into = dict(into)
+        shown = [f"{clipped(dropped)} was merged into {clipped(kept)}" for dropped, kept in list(self.into.items())[:5]]
+        more = f"; … and {len(self.into) - 5} more" if len(self.into) > 5 else ""
+        what = "the asset that stays" if len(self.into) == 1 else "the assets that stay"
+        super().__init__(f"{'; '.join(shown)}{more}. Nothing was written; name {what}, or undo the merge.")
+
+
 class QualityError(MSMError):
     """A critical quality check of a DataNode failed; nothing was written."""
 

@@ -333,6 +333,11 @@ UNFOLD = {
                         "link": reverse_lazy("admin:markets_remembereddecision_changelist"),
                     },
                     {
+                        "title": "Duplicates",
+                        "icon": "join_inner",
+                        "link": reverse_lazy("admin:markets_asset_duplicates"),
+                    },
+                    {
                         "title": "Waiting for OpenFIGI",
                         "icon": "hourglass",
                         "link": reverse_lazy("admin:markets_pendingresolution_changelist"),

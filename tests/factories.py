@@ -20,6 +20,7 @@ from markets.models import (
     AssetCategory,
     AssetCategoryMembership,
     AssetIdentifier,
+    AssetMerge,
     AssetType,
     Bond,
     Calendar,
@@ -49,6 +50,7 @@ from markets.models import (
 from markets.services.calendars import create_from_pandas_calendar
 from markets.services.freshness_policies import set_policy
 from markets.services.index_values import write_index_values
+from markets.services.merging import merge_assets
 from portfolios.models import (
     Account,
     AccountAllocationModel,
@@ -170,6 +172,10 @@ def asset_identifier(owner: Asset | None = None, **fields: Any) -> AssetIdentifi
     return AssetIdentifier.objects.create(
         asset=owner or asset(), **{"scheme": "ticker", "value": f"T{number()}", "venue": "XNYS", **days, **fields}
     )
+
+
+def merge(dropped: Asset | None = None, kept: Asset | None = None) -> AssetMerge:
+    return merge_assets(dropped or asset(), kept or asset(), reason="They are one.")
 
 
 def category(*members: Asset, **fields: Any) -> AssetCategory:

@@ -16,6 +16,7 @@ from django.utils.html import format_html
 from unfold.contrib.filters.admin import BooleanRadioFilter, DropdownFilter
 from unfold.decorators import display
 
+from markets.admin import duplicates
 from markets.admin.asset_actions import AssetActions
 from markets.admin.asset_inlines import inlines_of, save_details
 from markets.admin.base import command
@@ -125,6 +126,19 @@ class CategoryFilter(ListedFilter):
         return queryset.filter(pk__in=AssetCategoryMembership.objects.filter(category=category).at().values("asset"))
 
 
+class MergedFilter(ListedFilter):
+    """The list leaves merged assets out, see `get_search_results`, unless it is asked for them alone."""
+
+    title = "merged"
+    parameter_name = "merged"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        return [("yes", "Merged into others")]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Asset]) -> QuerySet[Asset]:
+        return queryset
+
+
 class AssetForm(LinkedDuplicates):
     asset_type = KeyChoiceField(
         AssetType, "asset_type", label="Type", required=False, help_text="Type the beginning of its name."
@@ -136,7 +150,7 @@ class AssetForm(LinkedDuplicates):
 class AssetAdmin(IdentifierTab, SnapshotTab, AssetActions):
     form = AssetForm
     list_display = ("unique_identifier", "ticker", "name", "asset_type", "master", "last_price")
-    list_filter = (AssetTypeFilter, CategoryFilter, ("is_custom_by_organization", BooleanRadioFilter))
+    list_filter = (AssetTypeFilter, CategoryFilter, ("is_custom_by_organization", BooleanRadioFilter), MergedFilter)
     list_select_related = ("openfigi_details",)
     sortable_by = ("unique_identifier",)  # the only order that an index gives at a million rows
     search_fields = ("unique_identifier",)
@@ -170,7 +184,10 @@ class AssetAdmin(IdentifierTab, SnapshotTab, AssetActions):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Asset], search_term: str
     ) -> tuple[QuerySet[Asset], bool]:
-        return matching_assets(queryset, search_term), False
+        found = matching_assets(queryset, search_term)
+        wants_merged = request.GET.get(MergedFilter.parameter_name) == "yes"
+        # After the search, which is faster among all assets.
+        return found.filter(merged_into__isnull=not wants_merged), False
 
     def get_readonly_fields(self, request: HttpRequest, obj: Asset | None = None) -> tuple[str, ...]:
         return ("unique_identifier",) if obj else ()
@@ -216,6 +233,7 @@ class AssetAdmin(IdentifierTab, SnapshotTab, AssetActions):
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.price_chart)
         return [
+            *duplicates.urls(self),
             path("<int:asset_id>/prices/<int:storage_id>/<str:column>/", view, name="asset_prices"),
             *super().get_urls(),
         ]
@@ -249,6 +267,7 @@ class AssetAdmin(IdentifierTab, SnapshotTab, AssetActions):
             if any(item["column_name"] == column for item in row.storage.columns)
         ]
         return {
+            "merged_notice": duplicates.merged_notice(request, obj),
             "asset_title": " · ".join(text for text in (_said(obj, "ticker"), _said(obj, "name")) if text),
             "charts": charts,
             "data_tables": _data_tables(statistics),

@@ -11,6 +11,7 @@ from markets.data_nodes.statistics import ASSET_DIMENSION, Identity, from_micros
 from markets.engine.frames import ValidFrame
 from markets.exceptions import UnknownIdentifiers
 from markets.models import Asset, StorageNode, UpdateStatistic
+from markets.redirects import refuse_merged
 
 IdentityStatistics = tuple[Identity, int | None, dt.datetime, dt.datetime, int]
 """Identity, asset id, first and last instant, number of rows."""
@@ -20,7 +21,7 @@ def lock_assets(frame: ValidFrame) -> dict[str, int]:
     """Identifier → id of the assets that a frame names, locked against deletion until the transaction ends.
 
     One query for the whole batch, in the order of the identifiers so that two writers cannot deadlock.
-    Raises UnknownIdentifiers listing every identifier that names no asset.
+    Raises UnknownIdentifiers listing every identifier that names no asset, MergedAsset for those of merged assets.
     """
     level = next((level for level in frame.levels if level.name == ASSET_DIMENSION), None)
     if level is None:
@@ -28,14 +29,18 @@ def lock_assets(frame: ValidFrame) -> dict[str, int]:
     used = [level.labels[code] for code in np.unique(level.codes).tolist()]
     with connection.cursor() as cursor:
         cursor.execute(
-            f'SELECT unique_identifier, id FROM "{Asset._meta.db_table}" WHERE unique_identifier = ANY(%s::text[]) '
-            "ORDER BY unique_identifier FOR KEY SHARE",
+            f'SELECT unique_identifier, id, merged_into_id FROM "{Asset._meta.db_table}" '
+            "WHERE unique_identifier = ANY(%s::text[]) ORDER BY unique_identifier FOR KEY SHARE",
             [array_of_texts(used)],
         )
-        known = dict(cursor.fetchall())
+        rows = cursor.fetchall()
+    known = {name: pk for name, pk, _ in rows}
     missing = [name for name in used if name not in known]
     if missing:
         raise UnknownIdentifiers(missing)
+    merged = [pk for _, pk, into in rows if into is not None]
+    if merged:
+        refuse_merged(merged)
     return known
 
 

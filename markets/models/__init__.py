@@ -25,6 +25,7 @@ from markets.models.index_values import IndexValue
 from markets.models.indices import Index, IndexType
 from markets.models.issuers import Issuer
 from markets.models.jobs import UNFINISHED_JOBS, Job, JobMessage, JobStatus
+from markets.models.merges import AssetMerge, AssetMergeRows, AssetMergeStep, DistinctAssets, RowsChoice
 from markets.models.node_steps import DONE_STEPS, UNFINISHED_STEPS, NodeStep, StepStatus, StopReason
 from markets.models.resolutions import PendingResolution, ResolutionScheme, ResolutionStatus
 from markets.models.schedules import NodeSchedule
@@ -39,6 +40,9 @@ __all__ = [
     "AssetCategory",
     "AssetCategoryMembership",
     "AssetIdentifier",
+    "AssetMerge",
+    "AssetMergeRows",
+    "AssetMergeStep",
     "AssetSnapshot",
     "AssetType",
     "Backfill",
@@ -51,6 +55,7 @@ __all__ = [
     "CalendarSession",
     "Change",
     "CurrencySpot",
+    "DistinctAssets",
     "EmptyCells",
     "FigiAnswer",
     "FreshnessPolicy",
@@ -85,6 +90,7 @@ __all__ = [
     "ResolutionItem",
     "ResolutionScheme",
     "ResolutionStatus",
+    "RowsChoice",
     "RunStatus",
     "SessionStamp",
     "StepStatus",

@@ -40,21 +40,55 @@ class Asset(RegistryRow):
     is_custom_by_organization = models.BooleanField(
         "custom", default=True, help_text="Kept by your organisation, not by a public master."
     )
+    merged_into = models.ForeignKey(
+        "self",
+        on_delete=models.PROTECT,
+        null=True,
+        blank=True,
+        editable=False,
+        related_name="merged_assets",
+        db_index=False,  # nearly all are null: the partial index below serves
+        help_text="The asset that this one was a duplicate of; whoever asks for this one is sent there.",
+    )
 
     class Meta:
         ordering = ["unique_identifier"]
-        constraints = [not_blank("unique_identifier", "markets_asset_identifier_not_blank")]
+        constraints = [
+            not_blank("unique_identifier", "markets_asset_identifier_not_blank"),
+            models.CheckConstraint(
+                condition=~models.Q(merged_into=models.F("id")), name="markets_asset_not_merged_into_itself"
+            ),
+        ]
         indexes = [  # each order of the lists, and each filter in the order of the identifiers
             models.Index(Upper("unique_identifier"), name="markets_asset_identifier_upper"),
             models.Index(fields=["asset_type", "unique_identifier"], name="markets_asset_type"),
             models.Index(fields=["is_custom_by_organization", "unique_identifier"], name="markets_asset_custom"),
             models.Index(fields=["created_at", "id"], name="markets_asset_created"),
             models.Index(fields=["updated_at", "id"], name="markets_asset_updated"),
+            models.Index(
+                fields=["merged_into"],
+                name="markets_asset_merged",
+                condition=models.Q(merged_into__isnull=False),
+            ),
         ]
-        permissions = [("force_delete_public_asset", "Can delete an asset of the public master")]
+        permissions = [
+            ("force_delete_public_asset", "Can delete an asset of the public master"),
+            ("merge_asset", "Can merge duplicate assets"),
+        ]
 
     def __str__(self) -> str:
         return self.unique_identifier
+
+
+class FoldedName(models.Func):
+    """A name without case, blanks and ASCII punctuation: ACME Corp. and Acme CORP are one.
+
+    Characters are taken out one by one: a pattern would cost ten times as much at a million names.
+    """
+
+    PUNCTUATION = " !\"#$&''()*+,-./:;<=>?@[\\]^_`{|}~"  # quoted for SQL
+    template = f"upper(translate(%(expressions)s, '{PUNCTUATION}', ''))"
+    output_field = models.TextField()
 
 
 class OpenFigiDetails(models.Model):
@@ -91,6 +125,7 @@ class OpenFigiDetails(models.Model):
             models.Index(OpClass(Upper("ticker"), name="text_pattern_ops"), name="markets_openfigi_ticker_upper"),
             models.Index(OpClass(Upper("name"), name="text_pattern_ops"), name="markets_openfigi_name"),
             GinIndex(SearchVector("name", config="simple"), name="markets_openfigi_words"),
+            models.Index(FoldedName("name"), name="markets_openfigi_folded_name"),  # for duplicates
         ]
 
     def __str__(self) -> str:

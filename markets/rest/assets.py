@@ -10,9 +10,11 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from markets.models import Asset, AssetCategory, AssetCategoryMembership, OpenFigiDetails
+from markets.redirects import refuse_merged
 from markets.rest import parameters
-from markets.rest.base import IF_MATCH, UID
+from markets.rest.base import IF_MATCH, UID, etag
 from markets.rest.bulk import BulkUpsertViewSet, describe_bulk
+from markets.rest.duplicates import MERGE, SEE, IsMerged, MergingActions, moved_to
 from markets.rest.filters import (
     AsOf,
     Flag,
@@ -105,6 +107,7 @@ class AssetFilters(RegistryFilters):
     isin = filters.CharFilter(field_name="openfigi_details__isin")
     ticker = filters.CharFilter(field_name="openfigi_details__ticker")
     ticker__in = TextIn(field_name="openfigi_details__ticker")
+    is_merged = IsMerged()
     search = AssetSearch()
     ordering = Ordering(
         fields=["unique_identifier", "asset_type", "created_at", "updated_at"],
@@ -114,7 +117,9 @@ class AssetFilters(RegistryFilters):
     def filter_queryset(self, queryset: QuerySet) -> QuerySet:
         if self.form.cleaned_data.get("as_of") and not self.form.cleaned_data.get("categories__uid"):
             raise ValidationError({"as_of": "as_of goes with categories__uid. Give both, or leave it out."})
-        return super().filter_queryset(queryset)
+        # After the search, which is faster among all assets.
+        is_merged = bool(self.form.cleaned_data.get("is_merged"))
+        return super().filter_queryset(queryset).filter(merged_into__isnull=not is_merged)
 
     def filter_members(self, queryset: QuerySet, name: str, value: Any) -> QuerySet:
         # The planner knows how large a category is by its id only.
@@ -124,17 +129,38 @@ class AssetFilters(RegistryFilters):
 
 
 @describe_bulk("asset")
-class AssetViewSet(LatestSnapshotAction, BulkUpsertViewSet):
+class AssetViewSet(MergingActions, LatestSnapshotAction, BulkUpsertViewSet):
     queryset = Asset.objects.select_related("openfigi_details")
     serializer_class = AssetSerializer
     bulk_row_serializer = AssetRowSerializer
     filterset_class = AssetFilters
     row_name = "asset"
-    query_parameters = {"destroy": ("force",), "bulk_upsert": ("on_error",), "latest_snapshot": ("as_of",)}
+    query_parameters = {
+        "destroy": ("force",),
+        "bulk_upsert": ("on_error",),
+        "latest_snapshot": ("as_of",),
+        "merge_impact": ("into", "rows"),
+    }
     action_permissions = {
         "bulk_upsert": ("markets.add_asset", "markets.change_asset"),
         "latest_snapshot": ("markets.view_asset", "markets.view_assetsnapshot"),
+        "merge_impact": SEE,
+        "merge": MERGE,
     }
+
+    @extend_schema(parameters=[UID], responses={200: AssetSerializer, 308: None})
+    def retrieve(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        """The asset. One that was merged into another answers 308 with the address of that one."""
+        row = self.get_object()
+        if row.merged_into_id is not None:
+            return moved_to(self, row)
+        return Response(self.get_serializer(row).data, headers={"ETag": etag(row)})
+
+    def locked(self) -> Asset:
+        row: Asset = super().locked()
+        if row.merged_into_id is not None:
+            refuse_merged([row.pk])
+        return row
 
     def perform_creation(self, values: dict[str, Any]) -> Asset:
         return assets.create_asset(**values)

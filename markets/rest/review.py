@@ -88,7 +88,7 @@ class RuleSerializer(ReasonSerializer):
     dry_run = StrictBooleanField(required=False, help_text="Tell how many it would decide, and decide nothing.")
 
 
-class DecidedSerializer(serializers.Serializer):
+class DecidedByRuleSerializer(serializers.Serializer):
     dry_run = serializers.BooleanField()
     accepted = serializers.IntegerField(help_text="Registered and remembered; with dry_run: would be.")
     left = serializers.IntegerField(help_text="Still waiting for a person.")
@@ -166,7 +166,7 @@ class ReviewViewSet(RegistryViewSet):
         self._body(PostponeSerializer)
         return self._answer(resolutions.reopen(self._any()))
 
-    @extend_schema(request=RuleSerializer, responses=DecidedSerializer)
+    @extend_schema(request=RuleSerializer, responses=DecidedByRuleSerializer)
     @action(detail=False, methods=["post"], pagination_class=None, filterset_class=None)
     def decide(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         """Accept the composite of the first of the home markets wherever that is plain; leave the others.

@@ -8,6 +8,7 @@ from markets.rest.calendars import CalendarViewSet
 from markets.rest.categories import CategoryViewSet
 from markets.rest.data_nodes import DataNodeViewSet
 from markets.rest.details import BondViewSet, CurrencySpotViewSet, FutureViewSet
+from markets.rest.duplicates import DuplicateViewSet, MergeViewSet
 from markets.rest.home_markets import HomeMarketViewSet
 from markets.rest.identifiers import IdentifierViewSet
 from markets.rest.imports import ImportViewSet
@@ -22,6 +23,8 @@ from markets.rest.snapshots import SnapshotViewSet
 
 router = RegistryRouter()
 router.register("asset", AssetViewSet, basename="asset")
+router.register("asset-duplicate", DuplicateViewSet, basename="asset-duplicate")
+router.register("asset-merge", MergeViewSet, basename="asset-merge")
 router.register("asset-type", AssetTypeViewSet, basename="asset-type")
 router.register("asset-snapshot", SnapshotViewSet, basename="asset-snapshot")
 router.register("asset-identifier", IdentifierViewSet, basename="asset-identifier")

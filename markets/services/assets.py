@@ -11,10 +11,12 @@ from psycopg import sql
 from markets.engine.identifiers import figi_fault
 from markets.exceptions import Conflict, InvalidInput, ProtectedRow
 from markets.models import Asset, AssetCategory, OpenFigiDetails, UpdateStatistic
+from markets.redirects import refuse_merged
 from markets.services import deletion
 from markets.services.asset_types import register_asset_type, register_asset_types
 from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
 from markets.services.bulk_stage import STAGE, Entity, Extension, StagedRows, by_name
+from markets.services.merged_rows import staged_merged
 from markets.services.stored import insert_or_lock, locked
 from markets.services.type_changes import refuse_type_change, staged_type_changes
 from markets.services.values import (
@@ -228,6 +230,8 @@ def _insert(unique_identifier: object, asset_type: str | None, is_custom: object
 
 
 def _change(asset: Asset, fields: dict[str, Any]) -> Asset:
+    if asset.merged_into_id is not None:
+        refuse_merged([asset.pk])
     fields = _cleaned(**fields)
     if "asset_type" in fields:
         register_asset_type(fields["asset_type"])
@@ -312,6 +316,6 @@ ASSETS = Entity(
     },
     extension=Extension(OpenFigiDetails, "asset", by_name(lambda **fields: _clean_details(fields), DETAIL_FIELDS)),
     unpack=_flat,
-    checks=(_figis_taken, staged_type_changes),
+    checks=(staged_merged, _figis_taken, staged_type_changes),
     after=_register_staged_types,
 )

@@ -18,6 +18,7 @@ from markets.models.details import CURRENCY_TYPES, AssetDetails
 from markets.services.asset_types import ensure_asset_type
 from markets.services.bulk_stage import MEANWHILE, STAGE, Clean, Entity, Fault, StagedRows, by_name, column_of
 from markets.services.details import Check, clean_reference, no_currency, no_such_row
+from markets.services.merged_rows import staged_merged, staged_merged_references
 from markets.services.type_changes import currency_refusal, staged_assets_of_type
 from markets.services.values import clean_identifier
 
@@ -138,6 +139,10 @@ class TermsStage(StagedRows):
 
     def faults(self) -> Iterator[Fault]:
         yield from super().faults()
+        yield from staged_merged(self)
+        for name, target in self.entity.targets.items():
+            if target is Asset:
+                yield from staged_merged_references(self, name)
         yield from staged_assets_of_type(self, self.entity.definition.asset_type)
         yield from self._broken_rules()
         if self.entity.taken is not None:

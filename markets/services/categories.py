@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from markets.exceptions import Conflict, InvalidInput, NotFound, UnknownIdentifiers
 from markets.models import Asset, AssetCategory, AssetCategoryMembership
+from markets.redirects import refuse_merged
 from markets.services.bulk import BulkOutcome, OnError, Rows, bulk_upsert
 from markets.services.bulk_stage import Entity, by_name
 from markets.services.stored import insert_or_lock, locked
@@ -201,7 +202,8 @@ def _present_and_later(category: AssetCategory, now: dt.datetime) -> list[AssetC
 def resolve_assets(assets: Iterable[Member]) -> list[int]:
     """The ids of assets named by row, id, uid or identifier, each once, in their order; one query.
 
-    Raises UnknownIdentifiers listing every one that names no asset, InvalidInput for a value of another kind.
+    Raises UnknownIdentifiers listing every one that names no asset, MergedAsset for those that were merged into others,
+    InvalidInput for a value of another kind.
     """
     return list(dict.fromkeys(identify_assets(assets)))
 
@@ -221,13 +223,20 @@ def identify_assets(assets: Iterable[Member]) -> list[int]:
         if values:
             condition |= Q(**{f"{kind}__in": values})
     known: dict[tuple[str, Any], int] = {}
-    for pk, uid, identifier in Asset.objects.filter(condition).values_list("pk", "uid", "unique_identifier"):
+    merged: list[int] = []
+    for pk, uid, identifier, into in Asset.objects.filter(condition).values_list(
+        "pk", "uid", "unique_identifier", "merged_into_id"
+    ):
         known[("id", pk)] = known[("uid", uid)] = known[("unique_identifier", identifier)] = pk
+        if into is not None:
+            merged.append(pk)
     missing = [str(value) for kind, value in keys if (kind, value) not in known]
     if missing:
         error = UnknownIdentifiers(missing, remedy="Register them first; nothing was changed.")
         error.field = "assets"
         raise error
+    if merged:
+        refuse_merged(merged)
     return [known[key] for key in keys]
 
 

@@ -11,6 +11,7 @@ from markets.constants import AssetTypeDefinition
 from markets.exceptions import Conflict, InvalidInput, InvalidReferences, MissingReferences, NotFound
 from markets.models import Asset
 from markets.models.details import CURRENCY_TYPES, AssetDetails
+from markets.redirects import kept_asset, refuse_merged
 from markets.services.asset_types import ensure_asset_type
 from markets.services.assets import upsert_asset
 from markets.services.registry_rows import require
@@ -46,6 +47,8 @@ def find_references(
             missing[field] = no_such_row(field, value, model)
         elif field in currencies and row.asset_type not in CURRENCY_TYPES:
             faults[field] = no_currency(field, row)
+        elif isinstance(row, Asset) and row.merged_into_id is not None:
+            faults[field] = f"{field} names {row}, which was merged into {kept_asset(row)}. Name that one."
         found[field] = row
     if missing:
         raise MissingReferences(missing | faults)
@@ -113,6 +116,8 @@ def save_details(
 def update_details(row: DetailsT, terms: Mapping[str, Any], *, check: Check) -> DetailsT:
     """Change the terms that are given."""
     asset = Asset.objects.select_for_update().filter(pk=row.pk).first()
+    if asset is not None and asset.merged_into_id is not None:
+        refuse_merged([asset.pk])
     rows: Any = type(row)._default_manager
     stored: DetailsT | None = rows.filter(pk=row.pk).first()
     if asset is None or stored is None:

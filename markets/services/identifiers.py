@@ -11,6 +11,7 @@ from markets.engine.identifier_schemes import IdentifierKey, identifier_key
 from markets.engine.text import storable_text
 from markets.exceptions import Conflict, InvalidInput, UnknownIdentifiers, clipped
 from markets.models import Asset, AssetIdentifier
+from markets.redirects import refuse_merged
 from markets.services import identifier_clashes as clashes
 from markets.services.values import as_uid, clean_date, clean_object
 
@@ -156,16 +157,20 @@ def _distinct(rows: Iterable[IdentifierRow]) -> Iterable[IdentifierRow]:
 
 
 def locked_assets(names: Iterable[str]) -> dict[str, int]:
-    """Identifier → id of those that exist, locked until the transaction ends.
+    """Identifier → id of those that exist, locked until the transaction ends; one that was merged is refused.
 
     Who writes identifiers of an asset waits for whoever else does; who writes rows that refer to it does not.
     """
-    return dict(
+    stored = list(
         Asset.objects.filter(unique_identifier__in=sorted(set(names)))
         .order_by("unique_identifier")
         .select_for_update(no_key=True)
-        .values_list("unique_identifier", "pk")
+        .values_list("unique_identifier", "pk", "merged_into_id")
     )
+    merged = [pk for _, pk, into in stored if into is not None]
+    if merged:
+        refuse_merged(merged)
+    return {name: pk for name, pk, _ in stored}
 
 
 def write(rows: Sequence[IdentifierRow], assets: dict[str, int], *, source: str) -> None:

@@ -5,18 +5,24 @@ from collections.abc import Mapping, Sequence
 from markets.data_nodes import registration, staleness
 from markets.data_nodes.snapshots import AssetSnapshot
 from markets.data_nodes.writes import Write
-from markets.models import Asset, OpenFigiDetails
+from markets.models import Asset, AssetIdentifier, OpenFigiDetails
+from markets.redirects import following
 from markets.services.asset_types import register_asset_types
 
 LONGEST_SNAPSHOT_TEXT = 255
 
 
 def known_assets(figis: Sequence[str]) -> dict[str, Asset]:
-    """FIGI → asset, of those that there are; the asset of that identifier before one whose details name it."""
+    """FIGI → asset, of those that there are; the asset of that identifier before one whose details name it.
+
+    Of a duplicate that was merged it is the asset that stayed, which has its FIGI among its identifiers.
+    """
     details = OpenFigiDetails.objects.filter(figi__in=figis).select_related("asset")
     by_details = {row.figi: row.asset for row in details if row.figi is not None}
+    recorded = AssetIdentifier.objects.filter(scheme="figi", value__in=figis).select_related("asset")
+    by_record = {row.value: row.asset for row in recorded}
     by_identifier = {row.unique_identifier: row for row in Asset.objects.filter(unique_identifier__in=figis)}
-    return by_details | by_identifier
+    return following(by_record | by_details | by_identifier)
 
 
 def made_and_known(types: Mapping[str, str | None]) -> tuple[dict[str, Asset], dict[str, Asset]]:

@@ -5,6 +5,8 @@ from typing import TypeVar
 from django.db import models
 
 from markets.exceptions import Conflict, NotFound
+from markets.models import Asset
+from markets.redirects import refuse_merged
 from markets.services.values import Upserted
 
 RowT = TypeVar("RowT", bound=models.Model)
@@ -12,10 +14,15 @@ MOST_TRIES = 5  # each lost to somebody who made the row and deleted it again in
 
 
 def locked(row: RowT) -> RowT:
-    """The row as it is stored now, locked until the transaction ends. Raises NotFound when it is deleted."""
+    """The row as it is stored now, locked until the transaction ends.
+
+    Raises NotFound when it is deleted, MergedAsset for an asset that was merged into another.
+    """
     stored: RowT | None = type(row)._default_manager.select_for_update(of=("self",)).filter(pk=row.pk).first()
     if stored is None:
         raise NotFound(f"The {row._meta.verbose_name} {row} is deleted.")
+    if isinstance(stored, Asset) and stored.merged_into_id is not None:
+        refuse_merged([stored.pk])
     return stored
 
 

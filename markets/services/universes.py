@@ -13,6 +13,7 @@ from django.db import transaction
 from markets.engine.universe_files import FileSpell, UniverseFile, read_universe_file
 from markets.exceptions import InvalidInput
 from markets.models import Asset, AssetCategory, AssetCategoryMembership, OpenFigiDetails
+from markets.redirects import refuse_merged
 from markets.services.categories import (
     Member,
     get_or_create_category,
@@ -204,8 +205,14 @@ def _assets_by_name(file: UniverseFile) -> tuple[dict[str, int], list[UnknownNam
         check_storable(row.name, field=file.name_column)
         lines[row.name].append(row.line)
     found: dict[str, dict[int, str]] = defaultdict(dict)
-    for pk, identifier in Asset.objects.filter(unique_identifier__in=lines).values_list("pk", "unique_identifier"):
+    merged: list[int] = []
+    rows = Asset.objects.filter(unique_identifier__in=lines).values_list("pk", "unique_identifier", "merged_into_id")
+    for pk, identifier, into in rows:
         found[identifier][pk] = identifier
+        if into is not None:
+            merged.append(pk)
+    if merged:
+        refuse_merged(merged)
     if file.name_column in ("ticker", "figi"):
         details = OpenFigiDetails.objects.filter(**{f"{file.name_column}__in": list(lines)})
         for name, pk, identifier in details.values_list(file.name_column, "asset_id", "asset__unique_identifier"):

@@ -14,7 +14,7 @@ from markets.exceptions import Conflict, NotFound
 from markets.models import Asset as AssetModel
 from markets.models import AssetType as AssetTypeModel
 from markets.models import OpenFigiDetails as OpenFigiDetailsModel
-from markets.services import asset_types, assets, figi_registration, snapshots
+from markets.services import asset_types, assets, figi_registration, merging, snapshots
 from markets.services.figi_registration import FigiOutcome
 from markets.services.identifier_changes import change_identifier
 from markets.services.identifier_resolution import AsOf, Resolution, identifiers_of, resolve
@@ -194,6 +194,16 @@ class Asset(Row):
         """
         attached(cls.__name__, *cls.__required_tables__)
         return figi_registration.register_assets_from_figis(figis, batch_size=batch_size, facts=facts, source=source)
+
+    def merge_into(self, kept: "Asset", *, reason: str, rows: str = "refuse") -> "Asset":
+        """Merge this asset into another: what refers to it refers to that one, and it becomes a redirect.
+
+        `rows` says what becomes of time-indexed rows where both have some: "refuse", "leave" them under this identifier
+        or "fill" the gaps of the asset that stays. Returns that asset. Raises Conflict telling why it cannot be.
+        """
+        attached("Asset", "Asset")
+        merging.merge_assets(type(self)._stored(self.uid), type(self)._stored(kept.uid), reason=reason, rows=rows)
+        return type(self)._of(type(self)._stored(kept.uid))
 
     @classmethod
     def _filter_value(cls, field: str, value: Any) -> Any:

@@ -101,6 +101,18 @@ def _of_identifier(step: str, data: dict[str, str], **effect: int) -> list[Place
 
 BOTH = "analyst operator"
 RULE = "admin/markets/resolutionitem/rule/"
+
+
+def _asked(address: str, url: str, data: dict[str, str] | None = None, **effect: int) -> list[Place]:
+    """A page of the assets that asks, and the answer."""
+    root = "admin/markets/asset/"
+    said = {"reason": "The test asks for it.", **(data or {})}
+    return [
+        Place(root + address, f"/{root}{url}", "analyst"),
+        Place(root + address, f"/{root}{url}", "analyst", 302, method="post", data=said, effect=effect),
+    ]
+
+
 REVOKE = "admin/markets/accesstoken/revoke/<str:token_key>/"
 NODE = "admin/markets/nodeupdate/<int:pk>/"
 OTHERS_TOKEN = "admin/markets/accesstoken/<path:object_id>/"
@@ -305,6 +317,16 @@ PLACES = [
         data={"exchange_codes": "US", "confirm": "1", "shown": "1"},
         effect={"markets_resolutionitem": 0, "markets_asset": 1, "markets_remembereddecision": 1},
     ),
+    Place("admin/markets/asset/duplicates/", "/admin/markets/asset/duplicates/"),
+    *_asked("duplicates/distinct/", "duplicates/distinct/?assets={asset},{spare}", markets_distinctassets=1),
+    *_asked(
+        "<int:pk>/merge/<int:into>/",
+        "{spare}/merge/{asset}/",
+        {"rows": "refuse", "confirm": "1"},
+        markets_assetmerge=1,
+        markets_asset=0,
+    ),
+    *_asked("merges/<int:pk>/undo/", "merges/{merge}/undo/", markets_assetmerge=0, markets_asset=0),
     Place("admin/markets/index/<int:pk>/values/<str:cadence>/", "/admin/markets/index/{valued_index}/values/1d/"),
     Place("admin/portfolios/portfolio/<int:pk>/values/", "/admin/portfolios/portfolio/{portfolio}/values/"),
     Place("admin/portfolios/portfolio/<int:pk>/weights/", "/admin/portfolios/portfolio/{portfolio}/weights/"),

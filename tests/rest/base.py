@@ -16,6 +16,7 @@ from markets.models import (
     Asset,
     AssetCategory,
     AssetIdentifier,
+    AssetMerge,
     AssetType,
     Bond,
     Calendar,
@@ -35,6 +36,7 @@ from markets.models import (
     Resolution,
     ResolutionItem,
 )
+from markets.services.duplicates import decide_distinct
 from portfolios.models import (
     Account,
     AccountAllocationModel,
@@ -62,6 +64,7 @@ TABLES = (
     *("markets_indexvalue", "markets_future", "markets_calendardate", "markets_calendarevent"),
     "markets_assetsnapshot",
     *("markets_freshnesspolicy", "markets_nodeschedule", "django_celery_beat_periodictask"),
+    *("markets_assetmerge", "markets_assetmergestep", "markets_assetmergerows", "markets_distinctassets"),
     *("markets_importrun", "markets_importrow", "markets_importchunk", "markets_pendingresolution"),
     *("markets_resolution", "markets_resolutionitem", "markets_figianswer", "markets_homemarketpolicy"),
     "markets_remembereddecision",
@@ -144,6 +147,7 @@ class World:
     home_market: HomeMarketPolicy
     remembered: RememberedDecision
     asset_identifier: AssetIdentifier
+    merge: AssetMerge
 
     def fill(self, text: str) -> str:
         rows = {name: getattr(self, name) for name in self.__dataclass_fields__}
@@ -180,6 +184,8 @@ def make_world() -> World:
     factories.resolution_item(resolution, status="pending")
     review = factories.resolution_item(resolution, status="review")
     declined = factories.resolution_item(resolution, status="declined", answer=review.answer)
+    base, quote = factories.currency(), factories.currency()
+    decide_distinct([base, quote], reason="Two currencies.")
     return World(
         asset=asset,
         spare=factories.asset(),
@@ -196,8 +202,8 @@ def make_world() -> World:
         spare_index=factories.index(),
         valued_index=factories.index_values(),
         index_type=_index_types(),
-        base=factories.currency(),
-        quote=factories.currency(),
+        base=base,
+        quote=quote,
         currency_spot=factories.currency_spot(),
         bond=factories.bond(),
         future=factories.future(),
@@ -219,6 +225,7 @@ def make_world() -> World:
         home_market=factories.home_market(),
         remembered=factories.remembered_decision(value=declined.value),
         asset_identifier=factories.asset_identifier(asset),
+        merge=factories.merge(),
     )
 
 
@@ -692,9 +699,43 @@ ROUTES += [
     Route("get", "asset-identifier/resolve/", VIEW_IDENTIFIER, query="?scheme=ticker&value=NEW"),
     Route("post", "asset-identifier/resolve/", VIEW_IDENTIFIER, 200, QUESTIONS, is_question=True),
 ]
+SEE_MERGES = ("markets.view_asset", "markets.view_assetmerge")
+MERGES = ("markets.view_asset", "markets.merge_asset")
+PAIR = {"assets": ["{asset}", "{spare}"], "reason": "Why"}
+ROUTES += [
+    Route("get", "asset/{spare}/merge-impact/", SEE_MERGES, query="?into={asset}"),
+    Route(
+        "post",
+        "asset/{spare}/merge/",
+        MERGES,
+        201,
+        {"into": "{asset}", "reason": "Why"},
+        effect={"markets_assetmerge": 1, "markets_asset": 0},
+    ),
+    Route("get", "asset-merge/", ("markets.view_assetmerge",)),
+    Route("get", "asset-merge/{merge}/", ("markets.view_assetmerge",)),
+    Route(
+        "post",
+        "asset-merge/{merge}/undo/",
+        ("markets.view_assetmerge", "markets.merge_asset"),
+        200,
+        {"reason": "Why"},
+        effect={"markets_assetmerge": 0, "markets_asset": 0},
+    ),
+    Route("get", "asset-duplicate/", ("markets.view_asset",)),
+    Route("post", "asset-duplicate/not-duplicates/", MERGES, 200, PAIR, effect={"markets_distinctassets": 1}),
+    Route(
+        "post",
+        "asset-duplicate/maybe-duplicates/",
+        MERGES,
+        200,
+        {"assets": ["{base}", "{quote}"], "reason": "Why"},
+        effect={"markets_distinctassets": -1},
+    ),
+]
 READS = [route for route in ROUTES if not route.writes]
-# A graph is no list; snapshots have a time in place of a uid, and lists of them tests of their own.
-NO_USUAL_LISTS = {"data-node/graph/", "asset-snapshot/"}
+# A graph is no list; snapshots have a time in place of a uid, duplicates no count; each has tests of its own.
+NO_USUAL_LISTS = {"data-node/graph/", "asset-snapshot/", "asset-duplicate/"}
 LISTS = [
     route
     for route in READS
