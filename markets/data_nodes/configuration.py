@@ -130,13 +130,15 @@ def decode(value: Any) -> Any:
 
 
 def constructor_defaults(cls: type) -> dict[str, Any]:
-    """The default of each argument of a class's constructors; a subclass's own wins over its parents'."""
+    """The default of each argument of a class's constructors, where the last to name it gives one."""
     defaults: dict[str, Any] = {}
     for parent in reversed(cls.__mro__[:-1]):
         if "__init__" in vars(parent):
             for item in inspect.signature(vars(parent)["__init__"]).parameters.values():
                 if item.default is not inspect.Parameter.empty:
                     defaults[item.name] = item.default
+                else:
+                    defaults.pop(item.name, None)
     return defaults
 
 

@@ -122,6 +122,10 @@ class Migration(migrations.Migration):
             index=models.Index(condition=models.Q(('merged_into__isnull', False)), fields=['merged_into'], name='markets_asset_merged'),
         ),
         migrations.AddIndex(
+            model_name='asset',
+            index=models.Index(condition=models.Q(('merged_into__isnull', True)), fields=['id'], name='markets_asset_unmerged'),
+        ),
+        migrations.AddIndex(
             model_name='openfigidetails',
             index=models.Index(markets.models.assets.FoldedName('name'), name='markets_openfigi_folded_name'),
         ),

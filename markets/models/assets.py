@@ -70,6 +70,8 @@ class Asset(RegistryRow):
                 name="markets_asset_merged",
                 condition=models.Q(merged_into__isnull=False),
             ),
+            # what lists show and count: the merged ones are left out
+            models.Index(fields=["id"], name="markets_asset_unmerged", condition=models.Q(merged_into__isnull=True)),
         ]
         permissions = [
             ("force_delete_public_asset", "Can delete an asset of the public master"),

@@ -19,7 +19,9 @@ def known_assets(figis: Sequence[str]) -> dict[str, Asset]:
     """
     details = OpenFigiDetails.objects.filter(figi__in=figis).select_related("asset")
     by_details = {row.figi: row.asset for row in details if row.figi is not None}
-    recorded = AssetIdentifier.objects.filter(scheme="figi", value__in=figis).select_related("asset")
+    recorded = AssetIdentifier.objects.filter(
+        scheme="figi", value__in=figis, asset__merged_assets__isnull=False
+    ).select_related("asset")
     by_record = {row.value: row.asset for row in recorded}
     by_identifier = {row.unique_identifier: row for row in Asset.objects.filter(unique_identifier__in=figis)}
     return following(by_record | by_details | by_identifier)

@@ -53,6 +53,11 @@ class HandsOn(Parent):
         super().__init__(*positions, **named)
 
 
+class Demanding(Parent):
+    def __init__(self, symbol, days, **options):
+        super().__init__(symbol, days, **options)
+
+
 class Mixin:
     def __init__(self, flavour="sweet", **options):
         self.flavour = flavour
@@ -134,6 +139,12 @@ def test_a_default_of_another_type_than_json_has():
 
 def test_defaults_are_not_stored_so_that_a_node_follows_its_class():
     assert encode_node(Parent("A")) == {"node": f"{THIS}.Parent", "arguments": {"symbol": "A"}}
+
+
+def test_a_value_that_only_the_parent_has_for_default_is_stored():
+    # regression: it was left out, and the node could not be built from what was stored
+    assert encode_node(Demanding("A", 5))["arguments"] == {"symbol": "A", "days": 5}
+    assert rebuilt(Demanding("A", 5)).update_hash == Demanding("A", 5).update_hash
 
 
 def test_a_namespace_is_part_of_what_is_stored():
