@@ -42,7 +42,7 @@ browser: setup-dev
 	@bash tests/browser/install_chromium.sh
 
 test: setup-dev browser  ## the whole suite, browser tests included
-	@$(RUN) -m pytest -n 2 --dist loadgroup $(ARGS)
+	@$(RUN) -m pytest -n 3 --dist loadgroup $(ARGS)
 
 bench: setup-dev  ## every script in benchmarks/, ratios side by side
 	@$(RUN) -m benchmarks

@@ -255,6 +255,7 @@ def test_a_row_older_than_the_record_has_an_empty_history(client: APIClient) -> 
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE markets_asset DISABLE TRIGGER USER")
         asset = factories.asset()
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
         cursor.execute("ALTER TABLE markets_asset ENABLE TRIGGER USER")
     assert history(client, f"asset/{asset.uid}") == []
 

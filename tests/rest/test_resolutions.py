@@ -257,7 +257,7 @@ def test_home_markets_are_written_in_capitals_and_once_a_source(analyst: APIClie
     assert HomeMarketPolicy.objects.count() == 1
 
 
-def test_all_that_waits_is_asked_for_as_one_list(openfigi, analyst: APIClient) -> None:
+def test_all_that_waits_is_asked_for_as_one_list(analyst: APIClient) -> None:
     path = f"{ROOT}openfigi/pending/resolve/"
     refused = send(analyst, path)
     assert (refused.status_code, refused.json()["errors"][0]["detail"]) == (409, "Nothing waits for OpenFIGI.")

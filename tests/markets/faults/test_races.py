@@ -57,7 +57,7 @@ def check_one_update(race, place, number):
     """The table, its registration and the update's are made once; who comes second is told, or finds nothing to do."""
     node = Staged(str(place), table=f"one{number}")
     answers = sorted(race(node, Staged(str(place), table=f"one{number}")))
-    told = ["AlreadyRunning", f"{node.update_hash} is being updated by another process. Wait for its run to end."]
+    told = ["NodeBusy", f"{node.update_hash} is being updated by another process. Wait for its run to end."]
     assert answers in ([told, ["succeeded", ""]], [["succeeded", ""], ["up_to_date", ""]])
     assert_table_is_whole(node, rows_of(200), [SUCCEEDED] if answers[0] == told else [SUCCEEDED, UP_TO_DATE])
     assert NodeUpdate.objects.filter(storage__storage_hash=node.storage_hash).count() == 1

@@ -1,12 +1,16 @@
-"""Two workers are given one update at the same time: one writes, and the other's record says what became of it."""
+"""Two workers are given one update at the same time: one writes, the other waits for it and finds nothing to do."""
 
 from functools import partial
 
-from markets.models import JobStatus
+from markets.models import Job, JobStatus, NodeRun
 from tests.markets.faults.asking import ended, job_of, reached
 from tests.markets.faults.nodes import Staged, rows_of
 from tests.markets.faults.whole import SUCCEEDED, UP_TO_DATE, assert_table_is_whole
 from tests.markets.faults.world import wait_for
+
+
+def _note_of(job: Job) -> str:
+    return " ".join(job.steps.values_list("note", flat=True))
 
 
 def test_two_workers_are_given_the_same_update(world, place, tmp_path):
@@ -34,18 +38,16 @@ def test_two_workers_are_given_the_same_update(world, place, tmp_path):
     wait_for(partial(reached, place, "update"), "the first job to begin")
     # when
     world.send([second.uid])
-    ended(second)
-    # then the second says so, and has left no run
-    assert (second.status, second.counters) == (JobStatus.FAILED, {})
-    assert second.error == (
-        f"AlreadyRunning: {node.update_hash} is being updated by another process. Wait for its run to end."
-    )
+    # then the second waits, says so, and runs when the first has ended: there is nothing left to do
+    wait_for(lambda: "Waiting for another run" in _note_of(second), "the second job to wait")
+    assert NodeRun.objects.filter(status="running").count() == 1
     (place / "hold update").unlink()
     assert ended(first).status == JobStatus.SUCCEEDED
-    assert_table_is_whole(node, rows_of(300), [SUCCEEDED, SUCCEEDED])
+    assert ended(second).status == JobStatus.SUCCEEDED
+    assert_table_is_whole(node, rows_of(300), [SUCCEEDED, SUCCEEDED, UP_TO_DATE])
     # and asked again, it finds nothing to do
     again = job_of(node)
     world.send([again.uid])
     assert ended(again).status == JobStatus.SUCCEEDED
-    assert_table_is_whole(node, rows_of(300), [SUCCEEDED, SUCCEEDED, UP_TO_DATE])
+    assert_table_is_whole(node, rows_of(300), [SUCCEEDED, SUCCEEDED, UP_TO_DATE, UP_TO_DATE])
     assert [worker.poll() for worker in workers] == [None, None]

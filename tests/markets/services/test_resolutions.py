@@ -337,12 +337,15 @@ def test_the_command_prints_a_table_and_its_counts(openfigi, home, tmp_path, cap
         call_command("resolve_figis", str(tmp_path / "latin"))
 
 
-def test_the_command_takes_all_that_waits_in_place_of_a_list(openfigi, capsys):
+def test_the_command_takes_all_that_waits_in_place_of_a_list(openfigi, settings, capsys):
     with pytest.raises(Conflict, match="Nothing waits for OpenFIGI"):
         call_command("resolve_figis", "--pending")
     figi = made_figi(5, 1)
+    url, settings.OPENFIGI_BASE_URL = settings.OPENFIGI_BASE_URL, ""
     register_assets_from_figis([figi], source="a file")
+    settings.OPENFIGI_BASE_URL = url
     call_command("resolve_figis", "--pending")
+    assert PendingResolution.objects.get().status == "resolved"
     assert capsys.readouterr().out.splitlines()[1].startswith(f"1\tfigi:{figi}\tknown\t{figi}\t")
     assert Resolution.objects.get().source == "pending"
     for options in ([], ["list.txt", "--pending"]):
