@@ -81,7 +81,8 @@ def _read(item: object, uids: Mapping[object, str]) -> IdentifierRow:
         raise InvalidInput("A row must be an object with scheme, value and the asset that has it.")
     unknown = [str(name) for name in item if name not in (*FIELDS, *NAMES, *STAMPS)]
     if unknown:
-        raise InvalidInput(f"Unknown field {listed(unknown)}. It takes {', '.join((*NAMES, *FIELDS))}.")
+        told = f"Unknown field {listed(unknown)}. It takes {', '.join((*NAMES, *FIELDS))}."
+        raise InvalidInput(told, field=unknown[0])
     missing = [name for name in ("scheme", "value") if item.get(name) is None]
     if missing:
         raise InvalidInput(f"A row needs {' and '.join(missing)}.", field=missing[0])

@@ -128,7 +128,7 @@ def test_gaps_take_as_many_queries_for_many_assets_as_for_few(
     many.run()
     page(boss, "gaps", RANGE)
     for pk, shown in ((node.get_node_update().pk, 2), (many.get_node_update().pk, 25)):
-        with django_assert_num_queries(9):
+        with django_assert_num_queries(10):
             assert len(page(boss, "gaps", RANGE, pk=pk).context["table"].rows) == shown
 
 

@@ -76,7 +76,10 @@ def test_every_fault_is_told_and_nothing_is_written(analyst: APIClient) -> None:
     assert list(Asset.objects.values_list("unique_identifier", flat=True)) == ["A"]
 
 
-BULK = sorted({route.path for route in ROUTES if route.method == "put" and "{" not in route.path})
+# Identifiers have no key of their own: the same row again is unchanged, see test_identifiers.py.
+BULK = sorted(
+    {route.path for route in ROUTES if route.method == "put" and "{" not in route.path} - {"asset-identifier/"}
+)
 
 
 @pytest.mark.parametrize("path", BULK)

@@ -189,7 +189,7 @@ def test_other_methods_are_405(route: Route, world: World, admin: APIClient) -> 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 def test_options_and_head_do_not_break(route: Route, world: World, admin: APIClient) -> None:
     assert admin.options(ROOT + world.fill(route.path)).status_code == 200
-    if route in READS:
+    if route in READS and not route.is_question:  # a question stands in the body of a POST
         response = admin.head(ROOT + world.fill(route.path) + world.fill(route.query))
         assert response.status_code == 200
 
