@@ -200,7 +200,7 @@ def test_a_batch_is_written_whole_or_tells_every_fault(api: APIClient, meta: Ass
     response = api.put(URL, rows, format="json")
     assert response.status_code == 400
     assert {error["attr"] for error in response.json()["errors"]} == {
-        *("2.valid_from", "3.asset_identifier", "4.value", "6.valid_from", "7.row", "8.row"),
+        *("2.valid_from", "3.asset_identifier", "4.value", "6.valid_from", "7.wrong", "8.row"),
     }
     assert stored() == before
     # when the faulty ones may be left out
