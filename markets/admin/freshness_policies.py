@@ -16,7 +16,7 @@ from unfold.widgets import (
 )
 
 from markets.admin.formatting import age, badge, utc
-from markets.admin.node_forms import ZoneSelect, ask_and_save, node_of, zones
+from markets.admin.node_forms import ZoneSelect, ask_and_save, ask_to_remove, node_of, zones
 from markets.admin.selecting import Question
 from markets.admin.tables import Fact
 from markets.models import Calendar, FreshnessPolicy, FreshnessRule, FreshnessUnit, SessionStamp
@@ -156,20 +156,15 @@ def _set(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _remove(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    update = node_of(request, pk, DELETE)
-    question = Question(
-        title=f"Remove the freshness policy of {update}",
-        button="Remove policy",
-        will=["Its age is still shown, but it is never overdue."],
-        is_last=False,
-        is_destructive=True,
+    return ask_to_remove(
+        model_admin,
+        request,
+        node_of(request, pk, DELETE),
+        "freshness policy",
+        will="Its age is still shown, but it is never overdue.",
+        remove=freshness_policies.remove_policy,
+        panel=PANEL,
     )
-
-    def save(values: dict[str, Any]) -> str:
-        freshness_policies.remove_policy(update)
-        return f"{update} has no freshness policy any more."
-
-    return ask_and_save(model_admin, request, update, question, save, panel=PANEL)
 
 
 def overdue_cells(item: freshness.Overdue, now: Any) -> tuple[Any, Any]:

@@ -3,25 +3,20 @@
 from typing import Any
 
 from django import forms
-from django.contrib import messages
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from unfold.widgets import UnfoldAdminDateWidget, UnfoldAdminTextInputWidget
 
+from markets.admin.asset_form_tabs import form_tab
 from markets.admin.formatting import NOTHING, link, pretty_json
 from markets.admin.identifiers import UNTIL, SchemeInput
 from markets.admin.selecting import ReasonField
 from markets.admin.tables import Column, Pages, Table
 from markets.engine.identifier_schemes import scheme_of
-from markets.exceptions import MSMError
 from markets.models import Asset, AssetIdentifier
 from markets.services import identifiers
-from markets.services.audit import because
 
 VIEW, ADD = "markets.view_assetidentifier", "markets.add_assetidentifier"
 STEPS = (("change", "Change"), ("rename", "Rename"), ("close", "Close"), ("delete", "Delete"))
@@ -69,45 +64,24 @@ class IdentifierTab:
         return [path("<int:pk>/identifiers/", view, name="asset_identifiers"), *super().get_urls()]  # type: ignore[misc]
 
     def identifiers_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        user = request.user
-        if not (self.has_view_permission(request) and user.has_perm(VIEW)):  # type: ignore[attr-defined]
-            raise PermissionDenied
-        if request.method == "POST" and not user.has_perm(ADD):
-            raise PermissionDenied
-        asset = get_object_or_404(Asset, pk=pk)
-        form: forms.Form | None = None
-        if request.method == "POST":
-            form = AddForm(request.POST)
-            if form.is_valid():
-                added = _added(asset, form)
-                if added is not None:
-                    messages.success(request, f"{asset} has {added} now.")
-                    return HttpResponseRedirect(reverse("admin:asset_identifiers", args=(pk,)))
-        elif user.has_perm(ADD):
-            form = AddForm()
-        context = {
-            **self.admin_site.each_context(request),  # type: ignore[attr-defined]
-            **self.tabs_at(request, asset, "Identifiers"),  # type: ignore[attr-defined]
-            "title": str(asset),
-            "opts": self.opts,  # type: ignore[attr-defined]
-            "original": asset,
-            "form": form,
-            "media": self.media + (form.media if form is not None else forms.Media()),  # type: ignore[attr-defined]
-            "table": _table(request, asset),
-        }
-        return TemplateResponse(request, "admin/msm/asset_identifiers.html", context)
+        return form_tab(
+            self,
+            request,
+            pk,
+            title="Identifiers",
+            what="an identifier",
+            view=VIEW,
+            add=ADD,
+            form_class=AddForm,
+            initial=lambda asset: {},
+            save=_add,
+            table=_table,
+        )
 
 
-def _added(asset: Asset, form: forms.Form) -> AssetIdentifier | None:
-    """What is stored now; None when it is refused, which the form then says."""
-    said = dict(form.cleaned_data)
-    try:
-        with because(said.pop("reason")):
-            return identifiers.add_identifier(asset, said.pop("scheme"), said.pop("value"), must_be_new=True, **said)
-    except MSMError as error:
-        name = getattr(error, "field", None)
-        form.add_error(name if name in form.fields else None, str(error))
-        return None
+def _add(asset: Asset, said: dict[str, Any]) -> str:
+    added = identifiers.add_identifier(asset, said.pop("scheme"), said.pop("value"), must_be_new=True, **said)
+    return f"{asset} has {added} now."
 
 
 def _table(request: HttpRequest, asset: Asset) -> Table:

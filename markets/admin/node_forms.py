@@ -55,6 +55,32 @@ def zones(*, empty: str = "") -> list[tuple[str, str]]:
     return [*([("", empty)] if empty else []), *((name, name) for name in names)]
 
 
+def ask_to_remove(
+    model_admin: Any,
+    request: HttpRequest,
+    update: NodeUpdate,
+    what: str,
+    *,
+    will: str,
+    remove: Callable[[NodeUpdate], object],
+    panel: str,
+) -> HttpResponse:
+    """Ask whether `what` the node has, such as its schedule, is to go; then remove it and go back to its page."""
+
+    def save(values: dict[str, Any]) -> str:
+        remove(update)
+        return f"{update} has no {what} any more."
+
+    question = Question(
+        title=f"Remove the {what} of {update}",
+        button=f"Remove {what.split()[-1]}",
+        will=[will],
+        is_last=False,
+        is_destructive=True,
+    )
+    return ask_and_save(model_admin, request, update, question, save, panel=panel)
+
+
 def ask_and_save(
     model_admin: Any,
     request: HttpRequest,

@@ -10,7 +10,7 @@ from django.utils import timezone
 from unfold.widgets import UnfoldAdminTextInputWidget, UnfoldBooleanSwitchWidget
 
 from markets.admin.formatting import age, badge, code, utc
-from markets.admin.node_forms import ZoneSelect, ask_and_save, node_of, zones
+from markets.admin.node_forms import ZoneSelect, ask_and_save, ask_to_remove, node_of, zones
 from markets.admin.selecting import Question
 from markets.admin.tables import Fact
 from markets.data_nodes.schedules import LONGEST_CRON
@@ -118,17 +118,12 @@ def _set(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _remove(model_admin: Any, request: HttpRequest, pk: int) -> HttpResponse:
-    update = node_of(request, pk, DELETE)
-    question = Question(
-        title=f"Remove the schedule of {update}",
-        button="Remove schedule",
-        will=["It is then run only when somebody asks for it. Its data and runs stay."],
-        is_last=False,
-        is_destructive=True,
+    return ask_to_remove(
+        model_admin,
+        request,
+        node_of(request, pk, DELETE),
+        "schedule",
+        will="It is then run only when somebody asks for it. Its data and runs stay.",
+        remove=node_schedules.remove_schedule,
+        panel=PANEL,
     )
-
-    def save(values: dict[str, Any]) -> str:
-        node_schedules.remove_schedule(update)
-        return f"{update} has no schedule any more."
-
-    return ask_and_save(model_admin, request, update, question, save, panel=PANEL)

@@ -3,23 +3,18 @@
 from typing import Any
 
 from django import forms
-from django.contrib import messages
-from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
-from django.shortcuts import get_object_or_404
-from django.template.response import TemplateResponse
+from django.http import HttpRequest, HttpResponse
 from django.urls import URLPattern, path, reverse
 from django.utils import timezone
 from unfold.widgets import UnfoldAdminSplitDateTimeWidget, UnfoldAdminTextInputWidget
 
+from markets.admin.asset_form_tabs import form_tab
 from markets.admin.formatting import NOTHING, utc
 from markets.admin.selecting import ReasonField
 from markets.admin.tables import Column, Pages, Table
 from markets.data_nodes.snapshots import COLUMNS, LABELS, LONGEST
-from markets.exceptions import MSMError
 from markets.models import Asset, AssetSnapshot
 from markets.services import snapshots
-from markets.services.audit import because
 
 VIEW, ADD = "markets.view_assetsnapshot", "markets.add_assetsnapshot"
 
@@ -66,45 +61,24 @@ class SnapshotTab:
         return [path("<int:pk>/snapshots/", view, name="asset_snapshots"), *super().get_urls()]  # type: ignore[misc]
 
     def snapshots_view(self, request: HttpRequest, pk: int) -> HttpResponse:
-        user = request.user
-        if not (self.has_view_permission(request) and user.has_perm(VIEW)):  # type: ignore[attr-defined]
-            raise PermissionDenied
-        if request.method == "POST" and not user.has_perm(ADD):
-            raise PermissionDenied
-        asset = get_object_or_404(Asset, pk=pk)
-        form: forms.Form | None = None
-        if request.method == "POST":
-            form = SnapshotForm(request.POST)
-            if form.is_valid() and _write(asset, form):
-                messages.success(request, f"The snapshot of {asset} is stored.")
-                return HttpResponseRedirect(reverse("admin:asset_snapshots", args=(pk,)))
-        elif user.has_perm(ADD):
-            form = SnapshotForm(initial=_initial(asset))
-        context = {
-            **self.admin_site.each_context(request),  # type: ignore[attr-defined]
-            **self.tabs_at(request, asset, "Snapshots"),  # type: ignore[attr-defined]
-            "title": str(asset),
-            "opts": self.opts,  # type: ignore[attr-defined]
-            "original": asset,
-            "form": form,
-            "media": self.media + (form.media if form is not None else forms.Media()),  # type: ignore[attr-defined]
-            "table": _table(request, asset),
-        }
-        return TemplateResponse(request, "admin/msm/asset_snapshots.html", context)
+        return form_tab(
+            self,
+            request,
+            pk,
+            title="Snapshots",
+            what="a snapshot",
+            view=VIEW,
+            add=ADD,
+            form_class=SnapshotForm,
+            initial=_initial,
+            save=_record,
+            table=_table,
+        )
 
 
-def _write(asset: Asset, form: forms.Form) -> bool:
-    """Whether the snapshot is stored; what is refused is shown in the form."""
-    said = form.cleaned_data
-    row = {"asset_identifier": asset.unique_identifier, **{name: said[name] for name in ("time_index", *COLUMNS)}}
-    try:
-        with because(said["reason"]):
-            snapshots.record_snapshots(row)
-    except MSMError as error:
-        name = getattr(error, "field", None)
-        form.add_error(name if name in form.fields else None, str(error))
-        return False
-    return True
+def _record(asset: Asset, said: dict[str, Any]) -> str:
+    snapshots.record_snapshots({"asset_identifier": asset.unique_identifier, **said})
+    return f"The snapshot of {asset} is stored."
 
 
 def _initial(asset: Asset) -> dict[str, Any]:

@@ -81,6 +81,19 @@ class AlgoSeekBars(DataNode):
         return times > np.datetime64(last.replace(tzinfo=None), "ns")
 
     # --- the node ----------------------------------------------------------------------------------------------------
+    @property
+    def is_demo(self) -> bool:
+        return bool(self.configuration.is_demo)
+
+    def _master(self, hash_namespace: str) -> AlgoSeekSecurityMaster:
+        """The security master that the configuration names."""
+        return AlgoSeekSecurityMaster(
+            self.configuration.security_master_path,
+            self.configuration.is_demo,
+            figi_lookup_path=self.configuration.figi_lookup_path,
+            hash_namespace=hash_namespace,
+        )
+
     def dependencies(self) -> dict[str, DataNode]:
         return {"security_master_node": self.security_master_node}
 

@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from markets.data_nodes.algoseek.bars import ZONE, AlgoSeekBars, Times, edge_times
-from markets.data_nodes.algoseek.master import DEMO, AlgoSeekSecurityMaster, configured
+from markets.data_nodes.algoseek.master import DEMO, configured
 from markets.data_nodes.algoseek.universe import FigiPolicy
 from markets.data_nodes.metadata import TableMetaData
 from markets.data_nodes.sessions import Sessions, load_sessions
@@ -102,21 +102,12 @@ class AlgoSeekDailyBars(AlgoSeekBars):
         self.configuration = configured(AlgoSeekDailyConfiguration, configuration, fields)
         if type(self).__init__ is AlgoSeekDailyBars.__init__:
             self.arguments = {"configuration": self.configuration, "hash_namespace": hash_namespace}
-        self.security_master_node = AlgoSeekSecurityMaster(
-            self.configuration.security_master_path,
-            self.configuration.is_demo,
-            figi_lookup_path=self.configuration.figi_lookup_path,
-            hash_namespace=hash_namespace,
-        )
+        self.security_master_node = self._master(hash_namespace)
         super().__init__(hash_namespace=hash_namespace)
 
     @property
     def daily_dir(self) -> str:
         return self.configuration.daily_dir
-
-    @property
-    def is_demo(self) -> bool:
-        return self.configuration.is_demo
 
     @property
     def layout(self) -> BarLayout:

@@ -7,7 +7,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from markets.data_nodes.algoseek.bars import AlgoSeekBars, Times, edge_times
-from markets.data_nodes.algoseek.master import DEMO, AlgoSeekSecurityMaster, configured
+from markets.data_nodes.algoseek.master import DEMO, configured
 from markets.data_nodes.algoseek.universe import FigiPolicy
 from markets.data_nodes.metadata import TableMetaData
 from markets.engine.algoseek_bars import BarRows, bar_files
@@ -82,21 +82,12 @@ class AlgoSeekMinuteBars(AlgoSeekBars):
         self.configuration = configured(AlgoSeekMinuteConfiguration, configuration, fields)
         if type(self).__init__ is AlgoSeekMinuteBars.__init__:
             self.arguments = {"configuration": self.configuration, "hash_namespace": hash_namespace}
-        self.security_master_node = AlgoSeekSecurityMaster(
-            self.configuration.security_master_path,
-            self.configuration.is_demo,
-            figi_lookup_path=self.configuration.figi_lookup_path,
-            hash_namespace=hash_namespace,
-        )
+        self.security_master_node = self._master(hash_namespace)
         super().__init__(hash_namespace=hash_namespace)
 
     @property
     def minute_dir(self) -> str:
         return self.configuration.minute_dir
-
-    @property
-    def is_demo(self) -> bool:
-        return self.configuration.is_demo
 
     @property
     def layout(self) -> BarLayout:
