@@ -289,7 +289,14 @@ UNFOLD = {
                 "separator": False,
                 "items": [
                     {"title": "Dashboard", "icon": "dashboard", "link": reverse_lazy("admin:index")},
-                    {"title": "Assets", "icon": "finance", "link": reverse_lazy("admin:markets_asset_changelist")},
+                    {
+                        "title": "Assets",
+                        "icon": "finance",
+                        "link": reverse_lazy("admin:markets_asset_changelist"),
+                        "active": lambda request: (
+                            "/markets/asset/" in request.path and "/asset/duplicates/" not in request.path
+                        ),
+                    },
                     {
                         "title": "Asset types",
                         "icon": "category",

@@ -1,6 +1,5 @@
 """Duplicates: groups of assets that may be one, two of them side by side, the merge, and its undoing."""
 
-import json
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
@@ -77,12 +76,14 @@ def _groups(model_admin: Any, request: HttpRequest) -> HttpResponse:
     reason = request.GET.get("reason", "")
     problem = ""
     try:
-        page = duplicates.find_duplicates(reason=reason or None, after=_after(request.GET.get("after", "")))
+        page = duplicates.find_duplicates(
+            reason=reason or None, after=duplicates.read_place(request.GET.get("after", ""))
+        )
     except InvalidInput as error:
         problem, reason = f"{error} The first groups are shown.", ""
         page = duplicates.find_duplicates()
     may_merge = request.user.has_perm(PERMISSION)
-    following = {"reason": reason, "after": json.dumps(page.next)} if page.next else {}
+    following = {"reason": reason, "after": duplicates.write_place(page.next)} if page.next else {}
     context = {
         **model_admin.admin_site.each_context(request),
         "title": "Duplicates",
@@ -283,18 +284,6 @@ def _only(request: HttpRequest, permission: str) -> None:
 
 def _user(request: HttpRequest) -> Any:
     return request.user
-
-
-def _after(text: str) -> list[str] | None:
-    if not text:
-        return None
-    try:
-        values = json.loads(text) if len(text) < 4_000 else None
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise InvalidInput("The address is not one of this list.", field="after")
-    return values
 
 
 def _url(**parameters: str) -> str:

@@ -7,6 +7,7 @@ from bokeh.models import DatetimeTickFormatter
 from bokeh.plotting import figure
 
 ThemeName = Literal["light", "dark"]
+DAY = 86_400_000  # milliseconds, the unit of Bokeh's time axes
 
 # Okabe and Ito, "Color Universal Design" (2008), without black; the dark set is lightened to the same contrast.
 _LIGHT = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#B3A100")
@@ -47,6 +48,7 @@ def time_figure(theme: ThemeName, *, label: str, height: int = 320) -> figure:
         outline_line_color=None,
         output_backend="canvas",
     )
+    plot.x_range.default_span = 2 * DAY  # of a single time; Bokeh's own is two milliseconds
     plot.toolbar.logo = None
     plot.toolbar.autohide = True
     plot.xgrid.grid_line_color = None

@@ -1,6 +1,5 @@
 """REST of duplicates: the groups, the decision that assets are no duplicates, merging and undoing."""
 
-import json
 from typing import Any
 
 from django.db.models import QuerySet
@@ -13,6 +12,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from markets.exceptions import InvalidInput
 from markets.models import Asset, AssetMerge, RowsChoice
 from markets.rest import parameters
 from markets.rest.base import UID, MSMView, RegistryViewSet
@@ -185,7 +185,7 @@ class DuplicateViewSet(MSMView, GenericViewSet):
         following = None
         if page.next is not None:
             query = given.copy()
-            query["cursor"] = json.dumps(page.next, separators=(",", ":"))
+            query["cursor"] = duplicates.write_place(page.next)
             following = request.build_absolute_uri(f"{request.path}?{query.urlencode()}")
         return Response(
             {
@@ -264,15 +264,11 @@ def _named(text: Any) -> Asset:
 
 
 def _cursor(text: str | None) -> list[str] | None:
-    if text is None or text == "":
-        return None
     try:
-        values = json.loads(text) if len(text) < 4_000 else None
-    except (ValueError, RecursionError):
-        values = None
-    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
-        raise ValidationError({"cursor": "This is no cursor of this list. Follow `next` as it was answered."})
-    return values
+        return duplicates.read_place(text or "")
+    except InvalidInput as error:
+        fault = "This is no cursor of this list. Follow `next` as it was answered."
+        raise ValidationError({"cursor": fault}) from error
 
 
 def _valid(serializer: type[serializers.Serializer], request: Request) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Every kind of group is one statement that walks an index in the order of what is
 group of the page before. A pair that a person decided on is not shown again.
 """
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -211,6 +212,24 @@ def _kind(reason: object) -> Kind:
     if not isinstance(reason, str) or reason not in BY_REASON:
         raise InvalidInput(f"reason={str(reason)[:60]!r} is none of {', '.join(BY_REASON)}.", field="reason")
     return BY_REASON[reason]
+
+
+def write_place(place: Sequence[str]) -> str:
+    """The `next` of a page as a text for an address."""
+    return json.dumps(place, separators=(",", ":"))
+
+
+def read_place(text: str) -> list[str] | None:
+    """The place that `write_place` wrote; None for an empty text. Raises InvalidInput."""
+    if not text:
+        return None
+    try:
+        values = json.loads(text) if len(text) < 4_000 else None
+    except (ValueError, RecursionError):
+        values = None
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise InvalidInput("The address is not one of this list.", field="after")
+    return values
 
 
 def _checked(after: Sequence[str], kinds: Sequence[Kind]) -> tuple[Kind, list[str]]:

@@ -54,6 +54,14 @@ def test_from_the_list_to_the_merge_and_back(admin_client: Client, pair: tuple[A
     assert dropped.merged_into is None
 
 
+@pytest.mark.parametrize(("address", "shown"), [(LIST, "Duplicates"), ("/admin/markets/asset/", "Assets")])
+def test_one_entry_of_the_sidebar_is_marked(admin_client: Client, address: str, shown: str) -> None:
+    # regression: the list of duplicates lies below the address of the assets, and both were marked
+    (groups,) = (admin_client.get(address).context["sidebar_navigation"],)
+    items = [item for group in groups for item in group["items"]]
+    assert [item["title"] for item in items if item["active"]] == [shown]
+
+
 def test_a_refused_merge_says_why_and_has_no_button(admin_client: Client, pair: tuple[Asset, Asset]) -> None:
     kept, _ = pair
     page = admin_client.get(f"/admin/markets/asset/{kept.pk}/merge/{kept.pk}/").content.decode()

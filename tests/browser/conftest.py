@@ -2,12 +2,16 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from django.db import connection
 
+from markets.models import Job
+from markets.services import jobs
 from tests.admin import rows
 
 # Playwright's synchronous API runs an event loop in this thread, in which Django would refuse the database.
@@ -107,3 +111,24 @@ def visit(browser: Any, live_server: Any, transactional_db: None) -> Iterator[Vi
     page.on("console", lambda message: visit.hear(message))
     yield visit
     context.close()
+
+
+@pytest.fixture
+def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Each job that is handed over is done by a thread, on a connection of its own."""
+    threads: list[threading.Thread] = []
+
+    def work(job: Job) -> None:
+        try:
+            jobs.execute(str(job.uid))
+        finally:
+            connection.close()
+
+    def publish(job: Job) -> None:
+        threads.append(threading.Thread(target=work, args=(job,)))
+        threads[-1].start()
+
+    monkeypatch.setattr(jobs, "publish", publish)
+    yield
+    for thread in threads:
+        thread.join()

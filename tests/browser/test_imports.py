@@ -1,41 +1,16 @@
 """What a person does with a file: upload it, look at the preview, correct the mapping, apply it, undo it."""
 
-import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from django.db import connection
 from django.urls import reverse
 
-from markets.models import Asset, ImportRun, Job
-from markets.services import jobs
+from markets.models import Asset, ImportRun
 from tests import factories
 from tests.admin import rows
 from tests.browser.conftest import Visit
 
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
-
-
-@pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each job that is handed over is done by a thread, on a connection of its own."""
-    threads: list[threading.Thread] = []
-
-    def work(job: Job) -> None:
-        try:
-            jobs.execute(str(job.uid))
-        finally:
-            connection.close()
-
-    def publish(job: Job) -> None:
-        threads.append(threading.Thread(target=work, args=(job,)))
-        threads[-1].start()
-
-    monkeypatch.setattr(jobs, "publish", publish)
-    yield
-    for thread in threads:
-        thread.join()
 
 
 def test_a_file_is_previewed_mapped_applied_and_undone(visit: Visit, worker: None, tmp_path: Path) -> None:

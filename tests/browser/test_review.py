@@ -1,16 +1,12 @@
 """What a person does with a list: paste it, watch it, and decide what it leaves open without a mouse."""
 
-import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from django.db import connection
 from django.urls import reverse
 
-from markets.models import Asset, Job, RememberedDecision, Resolution, ResolutionItem
+from markets.models import Asset, RememberedDecision, Resolution, ResolutionItem
 from markets.openfigi.fake.universe import rows_for
-from markets.services import jobs
 from tests import factories
 from tests.admin import rows
 from tests.browser.conftest import Visit
@@ -18,27 +14,6 @@ from tests.browser.conftest import Visit
 pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
 INBOX = reverse("admin:markets_resolutionitem_changelist")
 APPLE, IBM, AMAZON, WRONG = "US0378331005", "US4592001014", "US0231351067", "US0378331006"
-
-
-@pytest.fixture
-def worker(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Each job that is handed over is done by a thread, on a connection of its own."""
-    threads: list[threading.Thread] = []
-
-    def work(job: Job) -> None:
-        try:
-            jobs.execute(str(job.uid))
-        finally:
-            connection.close()
-
-    def publish(job: Job) -> None:
-        threads.append(threading.Thread(target=work, args=(job,)))
-        threads[-1].start()
-
-    monkeypatch.setattr(jobs, "publish", publish)
-    yield
-    for thread in threads:
-        thread.join()
 
 
 def status_of(text: str) -> tuple[str, str]:

@@ -48,6 +48,14 @@ def test_the_figure_names_label_unit_and_zone_and_is_reduced() -> None:
     assert len(json.dumps(json_item(plot))) < 400_000
 
 
+def test_a_single_time_stands_amid_two_days() -> None:
+    # regression: the axis ran over two milliseconds around it
+    time = pd.DatetimeIndex(["2026-01-05"], tz="UTC")
+    plot = column_figure(pd.Series([0.25], index=time), label="Weight")
+    assert plot.x_range.default_span == 2 * 24 * 3600 * 1000
+    assert plot.renderers[1].data_source.data["value"].tolist() == [0.25]
+
+
 def test_missing_values_reach_the_figure_as_gaps() -> None:
     times = pd.date_range("2026-01-01", periods=5, freq="D", tz="UTC")
     plot = column_figure(pd.Series([1.0, np.nan, 2.0, np.nan, 3.0], index=times), label="x")
