@@ -28,6 +28,7 @@ class LockSpace(IntEnum):
     BACKFILL = 0x4D53_0007
     IDENTIFIERS = 0x4D53_0008
     TABLE_CHANGES = 0x4D53_0014
+    TABLE_PROGRESS = 0x4D53_0015
 
 
 def lock_class(space: LockSpace) -> int:

@@ -13,7 +13,8 @@ from markets.data_nodes.backfill_requests import BackfillRequest
 from markets.data_nodes.expected import expected_instants
 from markets.data_nodes.gaps import GapReport, report_gaps
 from markets.data_nodes.node_calendars import calendar_for, known_calendar
-from markets.data_nodes.statistics import ASSET_DIMENSION, from_microseconds, identifiers_of, load_statistics
+from markets.data_nodes.statistics import ASSET_DIMENSION, identifiers_of, load_statistics
+from markets.data_nodes.stored_statistics import from_microseconds
 from markets.data_nodes.writes import write_mode_of
 from markets.engine.gaps import step_of
 from markets.exceptions import InvalidInput, MSMError

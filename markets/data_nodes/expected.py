@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from markets.data_nodes.statistics import microseconds
+from markets.data_nodes.stored_statistics import microseconds
 from markets.engine.gaps import NOTHING, bar_edges, step_of
 from markets.engine.text import storable_text
 from markets.exceptions import InvalidInput, NotFound, clipped

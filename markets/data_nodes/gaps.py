@@ -11,7 +11,7 @@ from psycopg import sql
 
 from markets.data_nodes.expected import Expected, expected_instants
 from markets.data_nodes.reads import identifiers
-from markets.data_nodes.statistics import from_microseconds, microseconds
+from markets.data_nodes.stored_statistics import from_microseconds, microseconds
 from markets.engine.dtypes import EPOCH_2000_US
 from markets.engine.gaps import NOTHING, Gaps, find_gaps
 from markets.exceptions import InvalidInput

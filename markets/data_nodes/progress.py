@@ -1,13 +1,16 @@
 """The progress of a table's identities in the database: read, locked, and kept by whoever writes rows."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from django.db import connection
+from django.db import connection, transaction
 
-from markets.data_nodes.statistics import ASSET_DIMENSION, Identity, from_microseconds, microseconds
+from markets import locks
+from markets.data_nodes.statistics import ASSET_DIMENSION, Identity
+from markets.data_nodes.stored_statistics import from_microseconds, microseconds
+from markets.engine.dtypes import EPOCH_2000_US
 from markets.engine.frames import ValidFrame
 from markets.exceptions import UnknownIdentifiers
 from markets.models import Asset, StorageNode, UpdateStatistic
@@ -17,16 +20,21 @@ IdentityStatistics = tuple[Identity, int | None, dt.datetime, dt.datetime, int]
 """Identity, asset id, first and last instant, number of rows."""
 
 
-def lock_assets(frame: ValidFrame) -> dict[str, int]:
+def lock_assets(frame: ValidFrame, known: Collection[Identity] = ()) -> dict[str, int]:
     """Identifier → id of the assets that a frame names, locked against deletion until the transaction ends.
 
-    One query for the whole batch, in the order of the identifiers so that two writers cannot deadlock.
+    Those of `known` identities are left out: the foreign key of their statistics, which the writer holds, keeps them
+    from deletion. One query for the whole batch, in the order of the identifiers so that two writers cannot deadlock.
     Raises UnknownIdentifiers listing every identifier that names no asset, MergedAsset for those of merged assets.
     """
     level = next((level for level in frame.levels if level.name == ASSET_DIMENSION), None)
     if level is None:
         return {}
-    used = [level.labels[code] for code in np.unique(level.codes).tolist()]
+    place = frame.levels.index(level)
+    kept = {identity[place] for identity in known}
+    used = [label for label in (level.labels[code] for code in np.unique(level.codes).tolist()) if label not in kept]
+    if not used:
+        return {}
     with connection.cursor() as cursor:
         cursor.execute(
             f'SELECT unique_identifier, id, merged_into_id FROM "{Asset._meta.db_table}" '
@@ -34,14 +42,14 @@ def lock_assets(frame: ValidFrame) -> dict[str, int]:
             [array_of_texts(used)],
         )
         rows = cursor.fetchall()
-    known = {name: pk for name, pk, _ in rows}
-    missing = [name for name in used if name not in known]
+    found: dict[str, int] = {name: pk for name, pk, _ in rows}
+    missing = [name for name in used if name not in found]
     if missing:
         raise UnknownIdentifiers(missing)
     merged = [pk for _, pk, into in rows if into is not None]
     if merged:
         refuse_merged(merged)
-    return known
+    return found
 
 
 @dataclass(frozen=True)
@@ -67,13 +75,33 @@ def stored_progress(storage: StorageNode, identities: Sequence[Identity]) -> dic
     return {name: from_microseconds(found.last) for name, found in _progress(storage, identities).items()}
 
 
-def locked_progress(storage: StorageNode, identities: Sequence[Identity]) -> dict[Identity, Progress]:
+def locked_progress(
+    storage: StorageNode, identities: Sequence[Identity], *, alone: bool = False
+) -> dict[Identity, Progress]:
     """The progress of those identities that have rows, which no other writer moves until the transaction ends.
 
     Locked in the order of the identities, so that two writers cannot deadlock, and not against foreign keys: deleting
-    an asset looks here while it holds what a writer wants next.
+    an asset looks here while it holds what a writer wants next. Who is `alone` on the table, see `lock_progress`, has
+    no need of it. Raises MergedAsset where one of the identities is a merged asset's.
     """
-    return _progress(storage, identities, "ORDER BY s.identity FOR NO KEY UPDATE OF s")
+    found = _progress(storage, identities, "" if alone else "ORDER BY s.identity FOR NO KEY UPDATE OF s")
+    _refuse_merged_identities(storage, found)
+    return found
+
+
+def _refuse_merged_identities(storage: StorageNode, identities: Mapping[Identity, Progress]) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT s.identity, a.id FROM "{Asset._meta.db_table}" AS a
+            JOIN "{UpdateStatistic._meta.db_table}" AS s ON s.asset_id = a.id
+            WHERE a.merged_into_id IS NOT NULL AND s.storage_id = %s
+            """,
+            [storage.pk],
+        )
+        merged = [pk for identity, pk in cursor.fetchall() if tuple(identity) in identities]
+    if merged:
+        refuse_merged(merged)
 
 
 def _progress(storage: StorageNode, identities: Sequence[Identity], locking: str = "") -> dict[Identity, Progress]:
@@ -84,36 +112,127 @@ def _progress(storage: StorageNode, identities: Sequence[Identity], locking: str
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
-            SELECT w.place, s.id, (extract(epoch FROM s.last_time_index) * 1000000)::bigint
-            FROM "{UpdateStatistic._meta.db_table}" AS s
-            JOIN unnest({"%s::text[], " * width}%s::bigint[]) AS w({_part_names(width)}place)
-                ON s.identity = {_identity_array(width)}
-            WHERE s.storage_id = %s {locking}
+            SELECT string_agg(int8send(p.place), ''), string_agg(int8send(p.id), ''),
+                string_agg(timestamptz_send(p.last_time_index), '')
+            FROM (
+                SELECT w.place, s.id, s.last_time_index FROM "{UpdateStatistic._meta.db_table}" AS s
+                JOIN unnest({"%s::text[], " * width}%s::bigint[]) AS w({_part_names(width)}place)
+                    ON s.identity = {_identity_array(width)}
+                WHERE s.storage_id = %s {locking}
+            ) AS p
             """,
             [*parts, array_of_numbers(range(len(identities))), storage.pk],
         )
-        return {identities[place]: Progress(id, last) for place, id, last in cursor.fetchall()}
+        row = cursor.fetchone()
+    if row[0] is None:
+        return {}
+    places, ids, times = (np.frombuffer(packed, dtype=">i8") for packed in row)
+    return {
+        identities[place]: Progress(id, last)
+        for place, id, last in zip(places.tolist(), ids.tolist(), (times + EPOCH_2000_US).tolist(), strict=True)
+    }
 
 
-def statistics_of(frame: ValidFrame, asset_ids: Mapping[str, int]) -> list[IdentityStatistics]:
-    """The statistics of a frame's own rows, an item for each identity that it holds."""
+def advance_statistics(storage: StorageNode, frame: ValidFrame) -> dict[Identity, dt.datetime] | None:
+    """Count the frame's rows in where all of them continue what is stored, as on most days, in one statement.
+
+    Returns identity → earliest time in the frame. None, with nothing changed, where an identity has no rows yet, is a
+    merged asset's, or has rows that are not later than its last: then they are to be judged one by one. Nobody else may
+    write statistics of these identities until the transaction ends, see `lock_progress`. Who has statistics needs
+    no lock of his asset: their foreign key keeps it from deletion.
+    """
+    spans = spans_of(frame)
+    width = len(frame.levels)
+    try:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute(
+                f"""
+                UPDATE "{UpdateStatistic._meta.db_table}" AS s SET
+                    last_time_index = {_instant("w.last")},
+                    row_count = s.row_count + w.row_count,
+                    updated_at = clock_timestamp()
+                FROM unnest({"%s::text[], " * width}%s::bigint[], %s::bigint[], %s::bigint[])
+                    AS w({_part_names(width)}first, last, row_count)
+                WHERE s.storage_id = %s AND s.identity = {_identity_array(width)}
+                    AND s.last_time_index < {_instant("w.first")} AND NOT EXISTS (
+                        SELECT FROM "{Asset._meta.db_table}" AS a
+                        WHERE a.id = s.asset_id AND a.merged_into_id IS NOT NULL
+                    )
+                """,
+                [
+                    *(array_of_texts(part) for part in zip(*spans.identities, strict=True)),
+                    *map(array_of_numbers, (spans.first.tolist(), spans.last.tolist(), spans.counts.tolist())),
+                    storage.pk,
+                ],
+            )
+            if cursor.rowcount != len(spans.identities):
+                raise _NotAllContinue
+    except _NotAllContinue:
+        return None
+    return dict(zip(spans.identities, spans.instants(spans.first), strict=True))
+
+
+class _NotAllContinue(Exception):
+    """Ends the savepoint."""
+
+
+def lock_progress(storage: StorageNode, *, alone: bool) -> None:
+    """Until the transaction ends let no other writer of this table count rows in, or only those beside whom it may.
+
+    `alone` is for who cannot say that the others' identities are other ones; those who share lock row by row, in order.
+    """
+    if alone:
+        locks.take_for_transaction(locks.LockSpace.TABLE_PROGRESS, [storage.pk])
+    else:
+        locks.share_for_transaction(locks.LockSpace.TABLE_PROGRESS, storage.pk)
+
+
+@dataclass(frozen=True)
+class Spans:
+    """The rows of each identity that a frame holds: (m,) int64 first and last time, µs since 1970, and their number."""
+
+    identities: list[Identity]
+    first: np.ndarray
+    last: np.ndarray
+    counts: np.ndarray
+
+    @staticmethod
+    def instants(times: np.ndarray) -> list[dt.datetime]:
+        """The times as aware datetimes; a frame has few that differ."""
+        values = times.tolist()
+        known = {value: from_microseconds(value) for value in set(values)}
+        return [known[value] for value in values]
+
+
+def spans_of(frame: ValidFrame) -> Spans:
+    """The spans of the identities of a frame that is not empty, in the order of the identities."""
     codes, identities = frame.identity_codes()
     order = np.argsort(codes, kind="stable")
     sorted_codes, times = codes[order], frame.times[order]
     starts = np.flatnonzero(np.concatenate([[True], sorted_codes[1:] != sorted_codes[:-1]]))
-    first = np.minimum.reduceat(times, starts)
-    last = np.maximum.reduceat(times, starts)
-    counts = np.diff(np.concatenate([starts, [len(times)]]))
+    present = sorted_codes[starts].tolist()
+    return Spans(
+        [identities[code] for code in present],
+        np.minimum.reduceat(times, starts),
+        np.maximum.reduceat(times, starts),
+        np.diff(np.concatenate([starts, [len(times)]])),
+    )
+
+
+def statistics_of(frame: ValidFrame, asset_ids: Mapping[str, int]) -> list[IdentityStatistics]:
+    """The statistics of a frame's own rows, an item for each identity that it holds.
+
+    `asset_ids` holds at least the assets whose identities have no statistics yet.
+    """
+    spans = spans_of(frame)
     asset_level = next((i for i, level in enumerate(frame.levels) if level.name == ASSET_DIMENSION), None)
-    instants = {value: from_microseconds(value) for value in {*first.tolist(), *last.tolist()}}
-    rows: list[IdentityStatistics] = []
-    for code, earliest, latest, count in zip(
-        sorted_codes[starts].tolist(), first.tolist(), last.tolist(), counts.tolist(), strict=True
-    ):
-        identity = tuple(identities[code])
-        asset_id = asset_ids[identity[asset_level]] if asset_level is not None else None
-        rows.append((identity, asset_id, instants[earliest], instants[latest], count))
-    return rows
+    assets = (
+        [None] * len(spans.identities)
+        if asset_level is None
+        else [asset_ids.get(identity[asset_level]) for identity in spans.identities]
+    )
+    first, last = spans.instants(spans.first), spans.instants(spans.last)
+    return list(zip(spans.identities, assets, first, last, spans.counts.tolist(), strict=True))
 
 
 def record_statistics(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from markets.data_nodes.reads import IdentityRange, read_frame
 from markets.data_nodes.sessions import load_sessions
-from markets.data_nodes.statistics import microseconds
+from markets.data_nodes.stored_statistics import microseconds
 from markets.data_nodes.writes import Write, write_mode_of
 from markets.engine.quality import NO_ROW, CalendarGaps, QualityCheck, QualityOutcome, QualityRows
 from markets.exceptions import InvalidInput, QualityError

@@ -5,17 +5,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal, TypedDict
 
 import pandas as pd
-from django.db import connection
 from psycopg import sql
 
 from markets.data_nodes.read_arrow import read_by_arrow, sees_all
 from markets.data_nodes.read_copy import read_by_copy
 from markets.data_nodes.selection import AnySelection, Selection, Window, WindowedSelection
 from markets.data_nodes.storage import TableContract
+from markets.data_nodes.stored_statistics import from_microseconds, stored_columns
 from markets.engine.frame_building import FrameBuilder
 from markets.engine.text import storable_text
 from markets.exceptions import InvalidInput, clipped
-from markets.models import StorageNode, UpdateStatistic
+from markets.models import StorageNode
 
 ASSET_DIMENSION = "asset_identifier"
 MOST_NAMED = 20  # columns in a message
@@ -176,19 +176,13 @@ def _statistics(
     conditions = "".join(
         f" AND identity[{contract.identity_columns.index(name) + 1}] = ANY(%s::text[])" for name in filters
     )
-    with connection.cursor() as cursor:  # numbers: a driver takes ten times as long to read instants
-        cursor.execute(
-            "SELECT identity, (extract(epoch FROM first_time_index) * 1000000)::bigint, "
-            "(extract(epoch FROM last_time_index) * 1000000)::bigint, row_count "
-            f'FROM "{UpdateStatistic._meta.db_table}" WHERE storage_id = %s{conditions}',
-            [storage.pk, *filters.values()],
-        )
-        rows = cursor.fetchall()
-    epoch = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
-    instants = {
-        value: epoch + dt.timedelta(microseconds=value) for value in {time for row in rows for time in row[1:3]}
+    places = range(1, len(contract.identity_columns) + 1)
+    first, last, counts, parts = stored_columns(storage, conditions, list(filters.values()), places)
+    instants = {value: from_microseconds(value) for value in {*first, *last}}
+    known = {
+        identity: (instants[since], instants[until], count)
+        for identity, since, until, count in zip(zip(*parts, strict=True), first, last, counts, strict=True)
     }
-    known = {tuple(identity): (instants[first], instants[last], count) for identity, first, last, count in rows}
     place = contract.identity_columns.index(identifier_dimension(contract.index_names))
     return {
         identity: known[identity] for identity in sorted(known) if identity in windows or identity[place] in windows

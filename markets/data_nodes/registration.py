@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, models, transaction
+from django.db import IntegrityError, connection, models, transaction
 from django.db.models import Q
 
 from markets import namespaces
@@ -68,12 +68,24 @@ def ensure_update(node: "DataNode", storage: StorageNode | None = None) -> NodeU
             "build_configuration": encode_node(node),
         },
     )
-    _link(node, update, linked=set() if created else set(update.dependencies.values_list("update_hash", flat=True)))
+    _link(node, update, linked=set() if created else _linked(update))
     if update.storage_id != storage.pk:  # the class now puts this configuration's rows elsewhere
         update.storage = storage
         update.save(update_fields=["storage", "updated_at"])
     update.storage = storage
     return update
+
+
+def _linked(update: NodeUpdate) -> set[str]:
+    """The update hashes of the stored edges; in plain SQL, because every run asks for them."""
+    edges = NodeUpdate.dependencies.through._meta.db_table
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f'SELECT u.update_hash FROM "{edges}" AS e JOIN "{NodeUpdate._meta.db_table}" AS u '
+            "ON u.id = e.to_nodeupdate_id WHERE e.from_nodeupdate_id = %s",
+            [update.pk],
+        )
+        return {name for (name,) in cursor.fetchall()}
 
 
 def _link(node: "DataNode", update: NodeUpdate, *, linked: set[str]) -> None:

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 from django.db import connection, transaction
-from django.db.models import QuerySet
-from django.db.models.functions import Greatest
 from django.utils import timezone
 
 from markets import locks
@@ -20,8 +18,9 @@ from markets.data_nodes.access import APIDataNode
 from markets.data_nodes.hash_namespaces import hash_namespace
 from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import aware, empty_frame
-from markets.data_nodes.run_locks import NodeBusy, is_alive, lock_node
-from markets.data_nodes.run_logs import LOGGER_NAME, LONGEST_LOG, RunLog, keep_log
+from markets.data_nodes.run_locks import NodeBusy, lock_node
+from markets.data_nodes.run_logs import LOGGER_NAME, RunLog, keep_log
+from markets.data_nodes.run_records import claim, close_failed, open_run
 from markets.data_nodes.sharding import of_shard, refuse_foreign_assets, remember_scope_of_shard
 from markets.data_nodes.statistics import ASSET_DIMENSION, UpdateStatistics, identifiers_of, load_statistics
 from markets.data_nodes.tails import DeletedTail, DimensionFilters, delete_tail, rewound
@@ -29,14 +28,13 @@ from markets.data_nodes.windows import Window
 from markets.data_nodes.writes import Write
 from markets.engine.shards import WHOLE, Shard
 from markets.engine.text import storable_text
-from markets.exceptions import DependencyCycleError, InvalidInput, RunSuperseded
+from markets.exceptions import DependencyCycleError, InvalidInput
 from markets.models import Job, NodeRun, NodeUpdate, RunStatus, StorageNode
 
 if TYPE_CHECKING:
     from markets.data_nodes.node import DataNode
 
 logger = logging.getLogger(f"{LOGGER_NAME}.runs")
-DIED = "The process that ran this update died or lost its database. Nothing of the run was written; run it again."
 PATIENCE_WITH_DEPENDENCIES = 600.0  # seconds: two trees that share a node take turns at it
 
 
@@ -159,8 +157,7 @@ def run_node(
     if patience and locks.is_held(locks.LockSpace.NODE_UPDATE, update.pk):
         observer.node_progressed(node, 0, None, "waiting for another run of it to end")
     with lock_node(update, shard, patience=patience):
-        run = _open_run(update, observer.job, shard, window)
-        update = run.node_update
+        run = open_run(update, observer.job, shard, window)
         recompute = _Recompute.of(update) if recompute_stale and override is None else None
         node._observer = observer
         with keep_log() as log:
@@ -178,7 +175,7 @@ def run_node(
             except BaseException as error:
                 logger.error("failed: %s", storable_text(str(error)))
                 told = faults.explained(error)
-                _close_failed(run, told, log)
+                close_failed(run, told, log)
                 node.last_run = RunResult(run, run.status, pd.DataFrame(), run.rows_returned, run.rows_written, {})
                 _after_failure(node)
                 if told is not error:
@@ -194,46 +191,6 @@ def _tables_read(node: "DataNode", update: NodeUpdate) -> list[int]:
     if not hashes:
         return []
     return sorted(StorageNode.objects.filter(storage_hash__in=hashes).values_list("pk", flat=True))
-
-
-def _open_run(update: NodeUpdate, job: Job | None, shard: Shard, window: Window | None) -> NodeRun:
-    """A new run record. A record that still says "running" without a lock belongs to a process that died."""
-    with transaction.atomic():
-        update = NodeUpdate.objects.select_for_update(of=("self",)).select_related("storage").get(pk=update.pk)
-        for other in NodeRun.objects.filter(node_update=update, status=RunStatus.RUNNING):
-            part = Shard(other.shard, other.shard_count)
-            if shard.is_whole or part == shard or not is_alive(update.pk, part):
-                _close_interrupted(NodeRun.objects.filter(pk=other.pk))
-            elif part.count != shard.count:  # the class was changed meanwhile: their assets overlap
-                raise NodeBusy(update)
-        fields = window.run_fields() if window is not None else {}
-        parts = {"shard": shard.index, "shard_count": shard.count}
-        return NodeRun.objects.create(node_update=update, job=job, started_at=timezone.now(), **parts, **fields)
-
-
-def _close_interrupted(dead: QuerySet[NodeRun]) -> int:
-    return close_runs(dead, "Interrupted", DIED)
-
-
-def close_runs(runs: QuerySet[NodeRun], error_type: str, message: str) -> int:
-    """Record those of the runs that still say "running" as failed; returns how many."""
-    return runs.filter(status=RunStatus.RUNNING).update(
-        status=RunStatus.FAILED,
-        finished_at=Greatest("started_at", timezone.now()),  # a clock may have been set back
-        error_type=error_type,
-        error_message=message,
-    )
-
-
-def close_interrupted_runs() -> int:
-    """Record as failed every run whose process died; returns how many.
-
-    A run takes its lock before it makes its record, so a record that says "running" beside a free lock has no process.
-    """
-    running = NodeRun.objects.filter(status=RunStatus.RUNNING)
-    names = ("pk", "node_update_id", "shard", "shard_count")
-    dead = [pk for pk, update, index, count in running.values_list(*names) if not is_alive(update, Shard(index, count))]
-    return _close_interrupted(NodeRun.objects.filter(pk__in=dead)) if dead else 0
 
 
 @dataclass(frozen=True)
@@ -286,6 +243,8 @@ def _steps(
         writes = _writes(node, storage, output)
         if window is not None:
             window.clip(writes)
+        for write in writes:
+            write.is_whole = shard.is_whole
         if not shard.is_whole:
             refuse_foreign_assets(writes, shard)
     with _timed(timings, "quality"):
@@ -296,7 +255,7 @@ def _steps(
     node.node_counted(rows_returned=rows_returned)
     began = time.perf_counter()
     with transaction.atomic():  # steps 6 to 9
-        _claim(run)
+        claim(run)
         if recompute is not None:
             for member in (node, *node.companions()):
                 table = registration.ensure_storage(member)
@@ -344,9 +303,9 @@ def delete_after_date(
         if not free:
             raise NodeBusy(update)
         with transaction.atomic():
-            for companion in node.companions():
-                delete_tail(registration.ensure_storage(companion), since, _filters(companion, dimension_filters))
             deleted = delete_tail(update.storage, since, _filters(node, dimension_filters))
+            for companion in node.companions():  # in the order in which a run locks them
+                delete_tail(registration.ensure_storage(companion), since, _filters(companion, dimension_filters))
             _mark_readers(node, update, update.storage, dict.fromkeys(deleted.identities, since))
     return deleted
 
@@ -387,39 +346,6 @@ def _writes(node: "DataNode", storage: StorageNode, output: NodeOutput) -> list[
             continue  # an empty frame says "nothing new", whatever its columns
         write.validate()
     return writes
-
-
-def _claim(run: NodeRun) -> None:
-    """Lock this run's record; RunSuperseded when another process has closed it because our connection was lost."""
-    stored = NodeRun.objects.select_for_update().get(pk=run.pk)
-    if stored.status != RunStatus.RUNNING:
-        raise RunSuperseded("This run lost its database connection and another run took over. Nothing was written.")
-
-
-def _close_failed(run: NodeRun, error: BaseException, log: RunLog) -> None:
-    """Record the failure, with a new connection when the old one is gone; what fails here must not hide the error."""
-    try:
-        _record_failure(run, error, log)
-    except Exception:
-        logger.exception("the failure of run %s cannot be recorded", run.uid)
-        run.status, run.rows_written = RunStatus.FAILED, 0  # as far as this process can tell; the next run closes it
-
-
-def _record_failure(run: NodeRun, error: BaseException, log: RunLog) -> None:
-    if not connection.in_atomic_block and connection.connection is not None and not connection.is_usable():
-        connection.close()
-    message = str(error) or type(error).__name__
-    if not isinstance(error, Exception):
-        message = f"The run was interrupted ({type(error).__name__}). Run it again."
-    NodeRun.objects.filter(pk=run.pk, status=RunStatus.RUNNING).update(
-        status=RunStatus.FAILED,
-        finished_at=max(timezone.now(), run.started_at),
-        error_type=type(error).__name__,
-        error_message=storable_text(message)[:LONGEST_LOG],
-        log=log.text(error),
-        quality=run.quality,
-    )
-    run.refresh_from_db()
 
 
 def _after_failure(node: "DataNode") -> None:

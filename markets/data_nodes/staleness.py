@@ -5,8 +5,8 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db import models
-from django.db.models import Max, Q
+from django.db import connection
+from django.db.models import Max
 from django.utils import timezone
 
 from markets import locks
@@ -80,11 +80,26 @@ def await_writers(tables: Sequence[int]) -> None:
         logger.warning("another transaction has changed a table that is read here and has not ended: it is left out")
 
 
-def _readers(written: _Written) -> models.QuerySet[NodeUpdate]:
-    """Who reads the rows: through the node that writes them, or by the identifier of their table."""
-    by_node = Q(dependencies__storage=written.table) if written.writer is None else Q(dependencies=written.writer)
-    by_identifier = Q(tables_read__contains=[written.table.storage_hash])
-    return NodeUpdate.objects.filter(by_node | by_identifier).select_related("storage").distinct()
+def _readers(written: _Written) -> Sequence[NodeUpdate]:
+    """Who reads the rows: through the node that writes them, or by the identifier of their table.
+
+    Most writes have no reader, so that is asked first, in plain SQL: it takes a tenth of building the query of models.
+    """
+    edges = NodeUpdate.dependencies.through._meta.db_table
+    of_writer = "w.storage_id = %s" if written.writer is None else "w.id = %s"
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"""
+            SELECT n.id FROM "{NodeUpdate._meta.db_table}" AS n
+            WHERE n.tables_read @> ARRAY[%s]::varchar(255)[] OR n.id IN (
+                SELECT e.from_nodeupdate_id FROM "{edges}" AS e
+                JOIN "{NodeUpdate._meta.db_table}" AS w ON w.id = e.to_nodeupdate_id WHERE {of_writer}
+            )
+            """,
+            [written.table.storage_hash, written.table.pk if written.writer is None else written.writer.pk],
+        )
+        found = [pk for (pk,) in cursor.fetchall()]
+    return list(NodeUpdate.objects.filter(pk__in=found).select_related("storage")) if found else []
 
 
 def stale_notice(update: NodeUpdate) -> str:

@@ -7,11 +7,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db import connection
-
 from markets.data_nodes.reads import ASSET_DIMENSION, IdentityRange, aware
+from markets.data_nodes.stored_statistics import from_microseconds, stored_columns
 from markets.exceptions import InvalidInput, WrongType
-from markets.models import StorageNode, UpdateStatistic
+from markets.models import StorageNode
 
 Identity = tuple[str, ...]
 
@@ -296,30 +295,11 @@ def load_statistics(storage: StorageNode, dimension_filters: Mapping[str, str] |
     )
     places = [place for place, name in enumerate(dimensions, start=1) if name not in scope]
     conditions = "".join(f" AND s.identity[{dimensions.index(name) + 1}] = %s" for name in scope)
-    with connection.cursor() as cursor:  # numbers: a driver takes ten times as long to read instants
-        cursor.execute(
-            f"""
-            SELECT (extract(epoch FROM first_time_index) * 1000000)::bigint,
-                (extract(epoch FROM last_time_index) * 1000000)::bigint, row_count
-                {"".join(f", s.identity[{place}]" for place in places)}
-            FROM "{UpdateStatistic._meta.db_table}" AS s WHERE storage_id = %s{conditions} ORDER BY s.identity
-            """,
-            [storage.pk, *scope.values()],
-        )
-        rows = cursor.fetchall()
-    instants = {value: from_microseconds(value) for value in {value for row in rows for value in row[:2]}}
-    for first, last, count, *remaining in rows:
-        key = remaining[0] if len(remaining) == 1 else tuple(remaining)
-        statistics.index_min[key] = instants[first]
-        statistics.index_progress[key] = instants[last]
-        statistics.row_counts[key] = count
+    first, last, counts, parts = stored_columns(storage, conditions, list(scope.values()), places)
+    keys = parts[0] if len(parts) == 1 else list(zip(*parts, strict=True)) if parts else [()] * len(first)
+    instants = {value: from_microseconds(value) for value in {*first, *last}}
+    statistics.index_min = dict(zip(keys, map(instants.__getitem__, first), strict=True))
+    statistics.index_progress = dict(zip(keys, map(instants.__getitem__, last), strict=True))
+    statistics.row_counts = dict(zip(keys, counts, strict=True))
     statistics.max_time_index_value = max(statistics.index_progress.values(), default=None)
     return statistics
-
-
-def microseconds(instant: dt.datetime) -> int:
-    return (instant - dt.datetime(1970, 1, 1, tzinfo=dt.UTC)) // dt.timedelta(microseconds=1)
-
-
-def from_microseconds(value: int) -> dt.datetime:
-    return dt.datetime(1970, 1, 1, tzinfo=dt.UTC) + dt.timedelta(microseconds=value)

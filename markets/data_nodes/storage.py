@@ -116,11 +116,12 @@ def copy_rows(contract: TableContract, frame: ValidFrame, *, into: sql.Identifie
         into, sql.SQL(", ").join(map(sql.Identifier, order))
     )
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        for chunk in pack_rows(_fields(contract, frame), len(frame)):
+        for chunk in pack_rows(fields_of(contract, frame), len(frame)):
             copy.write(chunk)
 
 
-def _fields(contract: TableContract, frame: ValidFrame) -> list[Field]:
+def fields_of(contract: TableContract, frame: ValidFrame) -> list[Field]:
+    """The columns of the frame as they are packed: those of the key in its order, then the values."""
     by_name: dict[str, Field] = {TIME_INDEX: FixedField(wire_times(frame.times), ">i8")}
     for level in frame.levels:
         by_name[level.name] = TextField(level.codes, level.labels)

@@ -9,6 +9,7 @@ import pandas as pd
 from django.db import connection
 from psycopg import sql
 
+from markets.data_nodes.progress import lock_progress
 from markets.data_nodes.reads import IdentityRange, identifiers, read_frame
 from markets.data_nodes.statistics import Identity, UpdateStatistics
 from markets.data_nodes.storage import TableContract
@@ -86,6 +87,7 @@ def delete_tail(storage: StorageNode, since: dt.datetime, filters: DimensionFilt
     Must run in a transaction. Raises InvalidInput for an unknown dimension.
     """
     contract = TableContract.of(storage)
+    lock_progress(storage, alone=True)
     rows = _statistics(storage, since, filters).select_for_update().order_by("identity")
     known: dict[Identity, tuple[int, int]] = {
         tuple(identity): (pk, count) for identity, pk, count in rows.values_list("identity", "pk", "row_count")

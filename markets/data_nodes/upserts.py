@@ -1,141 +1,135 @@
-"""Rows that may be stored already: staged in a temporary table, compared by key, written over where they differ."""
+"""Rows that may be stored already: compared by key with what the table holds, written over it where they differ."""
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+import json
+from collections.abc import Sequence
+from typing import NamedTuple
 
-from django.db import connection
+import numpy as np
 from psycopg import sql
 
-from markets.data_nodes.statistics import Identity, from_microseconds
-from markets.data_nodes.storage import TableContract, copy_rows
-from markets.engine.frames import TIME_INDEX, ValidFrame
+from markets.data_nodes.stages import Stage
+from markets.data_nodes.statistics import Identity
+from markets.data_nodes.storage import TableContract
+from markets.data_nodes.stored_statistics import from_microseconds
+from markets.engine.dtypes import EPOCH_2000_US, NOT_A_TIME
+from markets.engine.frames import TIME_INDEX
 
-STAGE = sql.Identifier("msm_staged_rows")
 
-
-@dataclass(frozen=True)
-class UpsertedIdentity:
+class UpsertedIdentity(NamedTuple):
     """What an upsert did to one identity: `written` counts its inserted and changed rows."""
 
     identity: Identity
     written: int
-    first_written: dt.datetime
+    first_written: dt.datetime | None
     inserted: int
     first_inserted: dt.datetime | None
     last_inserted: dt.datetime | None
 
 
-@contextmanager
-def staged(contract: TableContract, frame: ValidFrame) -> Iterator[None]:
-    """The rows in a temporary table with the columns of their own, while the block lasts."""
-    columns = _columns(contract)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} WITH NO DATA").format(
-                STAGE, _list(columns), sql.Identifier(contract.table_name)
-            )
-        )
-    copy_rows(contract, frame, into=STAGE)
-    yield  # after an error the transaction is over, and the table with it
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("DROP TABLE {}").format(STAGE))
-
-
-def existing_keys(contract: TableContract, *, most: int) -> tuple[list[tuple[str, ...]], int]:
+def existing_keys(contract: TableContract, stage: Stage, *, most: int) -> tuple[list[tuple[str, ...]], int]:
     """The first staged keys that the table holds, their columns as text, and how many there are."""
     names = list(contract.key_columns)
-    with connection.cursor() as cursor:
-        cursor.execute(sql.SQL("ANALYZE {}").format(STAGE))  # how to join depends on the number of rows
-        cursor.execute(
-            sql.SQL(
-                "SELECT {keys}, count(*) OVER () FROM {stage} AS s JOIN {table} AS t USING ({names}) "
-                "ORDER BY {keys} LIMIT {most}"
-            ).format(
-                keys=_list(names, "s"),
-                names=_list(names),
-                stage=STAGE,
-                table=sql.Identifier(contract.table_name),
-                most=sql.Literal(most),
-            )
+    rows = stage.fetch(
+        sql.SQL(
+            "SELECT {keys}, count(*) OVER () FROM {stage} JOIN {table} AS t ON {matches} ORDER BY {keys} LIMIT {most}"
+        ).format(
+            keys=_list(names, "t"),
+            matches=_same_key(contract),
+            stage=stage.rows,
+            table=sql.Identifier(contract.table_name),
+            most=sql.Literal(most),
         )
-        rows = cursor.fetchall()
+    )
     keys = [tuple(_as_text(value) for value in row[:-1]) for row in rows]
     return keys, rows[0][-1] if rows else 0
 
 
-def identities_differing(contract: TableContract, columns: Sequence[str]) -> set[Identity]:
+def identities_differing(contract: TableContract, stage: Stage, columns: Sequence[str]) -> set[Identity]:
     """The identities of staged rows that are not stored, or differ there in one of these columns."""
-    differs = sql.SQL("({}) IS DISTINCT FROM ({})").format(_list(list(columns), "t"), _list(list(columns), "s"))
-    first_key = contract.key_columns[0]
-    with connection.cursor() as cursor:
-        cursor.execute(
-            sql.SQL(
-                "SELECT DISTINCT {identities} true FROM {stage} AS s LEFT JOIN {table} AS t ON {matches} "
-                "WHERE t.{key} IS NULL OR {differs}"
-            ).format(
-                identities=sql.SQL("").join(
-                    sql.SQL("{}, ").format(sql.Identifier("s", name)) for name in contract.identity_columns
-                ),
-                stage=STAGE,
-                table=sql.Identifier(contract.table_name),
-                matches=sql.SQL(" AND ").join(
-                    sql.SQL("t.{0} = s.{0}").format(sql.Identifier(name)) for name in contract.key_columns
-                ),
-                key=sql.Identifier(first_key),
-                differs=differs,
-            )
+    assert contract.columns is not None
+    proposed = [_of_stage(name, is_text=contract.columns[name] == "string") for name in columns]
+    rows = stage.fetch(
+        sql.SQL(
+            "SELECT DISTINCT {identities} true FROM {stage} LEFT JOIN {table} AS t ON {matches} "
+            "WHERE t.{key} IS NULL OR ({stored}) IS DISTINCT FROM ({proposed})"
+        ).format(
+            identities=sql.SQL("").join(
+                sql.SQL("{}, ").format(sql.Identifier("s", name)) for name in contract.identity_columns
+            ),
+            stage=stage.rows,
+            table=sql.Identifier(contract.table_name),
+            matches=_same_key(contract),
+            key=sql.Identifier(contract.key_columns[0]),
+            stored=_list(list(columns), "t"),
+            proposed=sql.SQL(", ").join(proposed),
         )
-        return {tuple(row[:-1]) for row in cursor.fetchall()}
+    )
+    return {tuple(row[:-1]) for row in rows}
 
 
-def upsert_staged(contract: TableContract, *, replace: bool) -> list[UpsertedIdentity]:
+def upsert_staged(contract: TableContract, stage: Stage, *, replace: bool) -> list[UpsertedIdentity]:
     """Insert the staged rows in key order, or write them over stored ones that differ; what that did, by identity.
 
     Without `replace` stored rows stay as they are.
     """
     assert contract.columns is not None
-    columns = _columns(contract)
-    values = list(contract.columns)
-    identities = [sql.SQL("{}").format(sql.Identifier(name)) for name in contract.identity_columns]
-    grouped = sql.SQL(", ").join(identities)
+    columns = [*contract.key_columns, *contract.columns]
+    identities = list(contract.identity_columns)
     statement = sql.SQL(
-        "WITH written AS (INSERT INTO {table} AS t ({columns}) SELECT {columns} FROM {stage} ORDER BY {keys} "
-        "ON CONFLICT ({keys}) DO {otherwise} "
-        "RETURNING {returned}, t.xmax = 0 AS inserted) "
-        "SELECT {selected} count(*), count(*) FILTER (WHERE inserted), {first}, {first_inserted}, {last_inserted} "
-        "FROM written {group}"
+        "WITH written AS (INSERT INTO {table} AS t ({columns}) SELECT {columns} FROM {stage} ORDER BY {order} "
+        "ON CONFLICT ({keys}) DO {otherwise} RETURNING {returned}, t.xmax = 0 AS inserted), "
+        "grouped AS (SELECT {selected} count(*) AS rows, count(*) FILTER (WHERE inserted) AS inserted, "
+        "min(time_index) AS first, min(time_index) FILTER (WHERE inserted) AS first_inserted, "
+        "max(time_index) FILTER (WHERE inserted) AS last_inserted FROM written {group}) "
+        "SELECT string_agg(int8send(rows), ''), string_agg(int8send(inserted), ''), {first}, {first_inserted}, "
+        "{last_inserted} {parts} FROM grouped"
     ).format(
         table=sql.Identifier(contract.table_name),
         columns=_list(columns),
-        stage=STAGE,
+        stage=stage.rows,
+        order=sql.SQL(", ").join(_of_stage(name, is_text=name != TIME_INDEX) for name in contract.key_columns),
         keys=_list(list(contract.key_columns)),
-        otherwise=_written_over(values) if replace else sql.SQL("NOTHING"),
+        otherwise=_written_over(list(contract.columns)) if replace else sql.SQL("NOTHING"),
         returned=_list(list(contract.key_columns), "t"),
-        selected=sql.SQL("{},").format(grouped) if identities else sql.SQL(""),
-        first=_microseconds("min({})"),
-        first_inserted=_microseconds("min({}) FILTER (WHERE inserted)"),
-        last_inserted=_microseconds("max({}) FILTER (WHERE inserted)"),
-        group=sql.SQL("GROUP BY {0} ORDER BY {0}").format(grouped) if identities else sql.SQL("HAVING count(*) > 0"),
+        selected=sql.SQL("").join(sql.SQL("{}, ").format(sql.Identifier(name)) for name in identities),
+        group=sql.SQL("GROUP BY {0} ORDER BY {0}").format(_list(identities))
+        if identities
+        else sql.SQL("HAVING count(*) > 0"),
+        first=_packed_times("first"),
+        first_inserted=_packed_times("first_inserted"),
+        last_inserted=_packed_times("last_inserted"),
+        parts=sql.SQL("").join(sql.SQL(", json_agg({})::text").format(sql.Identifier(name)) for name in identities),
     )
-    width = len(identities)
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
-        rows = cursor.fetchall()
-    instants = {value: from_microseconds(value) for value in {time for row in rows for time in row[-3:]} - {None}}
+    ((rows, inserted, first, first_inserted, last_inserted, *parts),) = stage.fetch(statement)
+    if rows is None:
+        return []
+    counts = [np.frombuffer(packed, dtype=">i8").tolist() for packed in (rows, inserted)]
+    names = [json.loads(part) for part in parts]
+    found = list(zip(*names, strict=True)) if names else [()]
     return [
-        UpsertedIdentity(
-            tuple(row[:width]), row[width], instants[row[-3]], row[width + 1], *map(instants.get, row[-2:])
+        UpsertedIdentity(*item)
+        for item in zip(
+            found,
+            counts[0],
+            _instants(first),
+            counts[1],
+            _instants(first_inserted),
+            _instants(last_inserted),
+            strict=True,
         )
-        for row in rows
     ]
 
 
-def _microseconds(aggregate: str) -> sql.Composed:
-    """An aggregate of the times as a number, microseconds since 1970: a driver is ten times as long at instants."""
-    time = sql.SQL(aggregate).format(sql.Identifier(TIME_INDEX))
-    return sql.SQL("(extract(epoch FROM {}) * 1000000)::bigint").format(time)
+def _packed_times(name: str) -> sql.Composed:
+    """The times of all groups as one value, nothing as minus infinity: a driver is ten times as long at instants."""
+    return sql.SQL("string_agg(timestamptz_send(coalesce({}, '-infinity')), '')").format(sql.Identifier(name))
+
+
+def _instants(packed: bytes) -> list[dt.datetime | None]:
+    values = np.frombuffer(packed, dtype=">i8").tolist()
+    known = {value: from_microseconds(value + EPOCH_2000_US) for value in set(values) if value != NOT_A_TIME}
+    return [known.get(value) for value in values]
 
 
 def _written_over(values: list[str]) -> sql.Composed:
@@ -146,8 +140,16 @@ def _written_over(values: list[str]) -> sql.Composed:
     )
 
 
-def _columns(contract: TableContract) -> list[str]:
-    return [*contract.key_columns, *(contract.columns or {})]
+def _same_key(contract: TableContract) -> sql.Composed:
+    return sql.SQL(" AND ").join(
+        sql.SQL("t.{} = {}").format(sql.Identifier(name), _of_stage(name, is_text=name != TIME_INDEX))
+        for name in contract.key_columns
+    )
+
+
+def _of_stage(name: str, *, is_text: bool) -> sql.Composed:
+    """A column of the stage; text is told its order, because it may come without one, as a parameter does."""
+    return sql.SQL('{} COLLATE "C"' if is_text else "{}").format(sql.Identifier("s", name))
 
 
 def _list(names: list[str], row: str | None = None) -> sql.Composed:

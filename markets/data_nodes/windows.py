@@ -11,7 +11,8 @@ import numpy as np
 from django.db.models import Max
 
 from markets.data_nodes import staleness
-from markets.data_nodes.statistics import ASSET_DIMENSION, UpdateStatistics, identifiers_of, microseconds
+from markets.data_nodes.statistics import ASSET_DIMENSION, UpdateStatistics, identifiers_of
+from markets.data_nodes.stored_statistics import microseconds
 from markets.data_nodes.tails import rewound
 from markets.data_nodes.writes import Write
 from markets.engine.gaps import step_of

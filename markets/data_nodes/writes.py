@@ -14,13 +14,16 @@ from markets.data_nodes.metadata import ColumnMetaData
 from markets.data_nodes.progress import (
     IdentityStatistics,
     Progress,
+    advance_statistics,
     is_after_progress,
     lock_assets,
+    lock_progress,
     locked_progress,
     record_statistics,
     statistics_of,
 )
-from markets.data_nodes.statistics import ASSET_DIMENSION, Identity, from_microseconds
+from markets.data_nodes.stages import staged
+from markets.data_nodes.statistics import ASSET_DIMENSION, Identity
 from markets.data_nodes.storage import (
     TableContract,
     add_primary_key,
@@ -28,7 +31,8 @@ from markets.data_nodes.storage import (
     create_table,
     ensure_time_index,
 )
-from markets.data_nodes.upserts import existing_keys, identities_differing, staged, upsert_staged
+from markets.data_nodes.stored_statistics import from_microseconds
+from markets.data_nodes.upserts import existing_keys, identities_differing, upsert_staged
 from markets.engine.frames import ValidFrame, integers_as_floats, validate_frame
 from markets.exceptions import DuplicateKeys, InvalidInput
 from markets.models import StorageNode
@@ -55,6 +59,7 @@ class Write:
     frame: pd.DataFrame
     metadata: Sequence[ColumnMetaData]
     backfill: Literal["fill", "replace"] | None = None  # instead of the node's mode
+    is_whole: bool = False  # a run of all assets of its node, and no shard beside others
     valid: ValidFrame | None = None
     tokens: dict[str, str] = field(default_factory=dict)
     written: int = 0
@@ -103,8 +108,12 @@ class Write:
             self.validate()  # another process made the table meanwhile
         mode = write_mode_of(self.node)
         self._index_by_time()
+        alone = self.is_whole and not self.node.statistics_scope()  # else others' identities are other ones
+        lock_progress(self.storage, alone=alone)
+        if self.is_whole and self._may_continue() and self._continues():
+            return
         _, identities = self.valid.identity_codes()
-        self._known = locked_progress(self.storage, identities)
+        self._known = locked_progress(self.storage, identities, alone=alone)
         is_new = is_after_progress(self.valid, self._known)
         fresh = self.valid if is_new.all() else self.valid.take(np.flatnonzero(is_new))
         late = None if is_new.all() else self.valid.take(np.flatnonzero(~is_new))
@@ -125,6 +134,27 @@ class Write:
         else:
             self._merge(fresh, late, replace=True)
 
+    def _may_continue(self) -> bool:
+        """Whether the statistics that the run has read speak for it; they only tell what to try first."""
+        assert self.valid is not None
+        read = vars(self.node).get("update_statistics")
+        if not len(self.valid) or self.valid.levels == () or read is None or read.dimensions != (ASSET_DIMENSION,):
+            return bool(len(self.valid))
+        last = read.max_time_index_value
+        is_later = last is not None and from_microseconds(int(self.valid.times.min())) > last
+        return is_later and all(map(read.index_min.__contains__, self.valid.levels[0].labels))
+
+    def _continues(self) -> bool:
+        """Whether all rows continue what is stored of their identities, as on most days: then they are written."""
+        assert self.valid is not None
+        changes = advance_statistics(self.storage, self.valid)
+        if changes is None:
+            return False
+        append_rows(self._contract, self.valid)
+        self.changes, self.written = changes, len(self.valid)
+        self.last_time = from_microseconds(int(self.valid.times.max()))
+        return True
+
     # --- the modes ---------------------------------------------------------------------------------------------------
     @property
     def _contract(self) -> TableContract:
@@ -142,7 +172,7 @@ class Write:
     def _first_load(self, rows: ValidFrame) -> None:
         if not len(rows):
             return
-        asset_ids = lock_assets(rows)
+        asset_ids = lock_assets(rows, self._known)
         create_table(self._contract)
         append_rows(self._contract, rows)
         add_primary_key(self._contract)
@@ -152,16 +182,16 @@ class Write:
     def _append(self, rows: ValidFrame) -> None:
         if not len(rows):
             return
-        asset_ids = lock_assets(rows)
+        asset_ids = lock_assets(rows, self._known)
         append_rows(self._contract, rows)
         self._record(rows, asset_ids)
 
     def _insert_only(self, late: ValidFrame) -> None:
         """Everything or nothing: a late row may fill a gap, but replaces none."""
         assert self.valid is not None
-        asset_ids = lock_assets(self.valid)
-        with staged(self._contract, late):
-            found, total = existing_keys(self._contract, most=KEYS_IN_ERROR)
+        asset_ids = lock_assets(self.valid, self._known)
+        with staged(self._contract, late) as stage:
+            found, total = existing_keys(self._contract, stage, most=KEYS_IN_ERROR)
         if total:
             shown = [" / ".join(key) for key in found[:KEYS_IN_MESSAGE]]
             listed = ", ".join(shown) + (", …" if total > len(shown) else "")
@@ -176,11 +206,11 @@ class Write:
     def _merge(self, fresh: ValidFrame, late: ValidFrame, *, replace: bool) -> None:
         """Append the fresh rows; insert late ones where their keys are free, and write over the others or not."""
         assert self.valid is not None
-        asset_ids = lock_assets(self.valid)
+        asset_ids = lock_assets(self.valid, self._known)
         consequent = self.node.columns_of_consequence
-        with staged(self._contract, late):
-            told = None if consequent is None else identities_differing(self._contract, consequent)
-            upserted = upsert_staged(self._contract, replace=replace)
+        with staged(self._contract, late) as stage:
+            told = None if consequent is None else identities_differing(self._contract, stage, consequent)
+            upserted = upsert_staged(self._contract, stage, replace=replace)
         if len(fresh):
             append_rows(self._contract, fresh)
             self._record(fresh, asset_ids)
@@ -189,9 +219,10 @@ class Write:
         for item in upserted:
             self.written += item.written
             if told is None or item.identity in told:
+                assert item.first_written is not None
                 self._changed(item.identity, item.first_written)
             if item.inserted:
-                asset_id = asset_ids[item.identity[asset_level]] if asset_level is not None else None
+                asset_id = asset_ids.get(item.identity[asset_level]) if asset_level is not None else None
                 assert item.first_inserted is not None
                 assert item.last_inserted is not None
                 rows.append((item.identity, asset_id, item.first_inserted, item.last_inserted, item.inserted))

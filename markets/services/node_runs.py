@@ -6,7 +6,7 @@ from django.contrib.auth.models import User
 from django.db import transaction
 
 from markets import namespaces
-from markets.data_nodes import registration, runs
+from markets.data_nodes import registration, run_records, runs
 from markets.data_nodes.configuration import build_node
 from markets.data_nodes.node import DataNode
 from markets.engine.text import storable_text
@@ -118,7 +118,7 @@ def recover_interrupted() -> int:
     Returns how many jobs and steps.
     """
     recovered = len(jobs.recover_interrupted_jobs()) + step_recovery.recover_steps()
-    runs.close_interrupted_runs()
+    run_records.close_interrupted_runs()
     return recovered
 
 

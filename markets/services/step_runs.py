@@ -7,11 +7,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from django.db import DEFAULT_DB_ALIAS, Error, connection, connections, transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.db.models.functions import Now
 
 from markets import locks
-from markets.data_nodes import runs
+from markets.data_nodes import run_records, runs
 from markets.data_nodes.configuration import build_node
 from markets.data_nodes.node import DataNode
 from markets.data_nodes.run_locks import NodeBusy, is_busy
@@ -240,9 +240,9 @@ def close_stopped(step: NodeStep, *, limit: float | None = None) -> bool:
     raise AssertionError(f"step {step.uid} was stopped for no reason")
 
 
-def _correct(run_rows: "runs.QuerySet[NodeRun]", error_type: str, message: str) -> None:
+def _correct(run_rows: "QuerySet[NodeRun]", error_type: str, message: str) -> None:
     """Say why the run ended, whether or not the interrupted process could still record that it did."""
-    runs.close_runs(run_rows, error_type, message)
+    run_records.close_runs(run_rows, error_type, message)
     run_rows.filter(status=RunStatus.FAILED).update(error_type=error_type, error_message=message)
 
 
@@ -274,7 +274,7 @@ def bury(step: NodeStep) -> bool:
         if current.stop_reason:
             return close_stopped(current)
         if run is not None:
-            runs.close_runs(NodeRun.objects.filter(pk=run.pk), "Interrupted", runs.DIED)
+            run_records.close_runs(NodeRun.objects.filter(pk=run.pk), "Interrupted", run_records.DIED)
         if current.deaths + 1 >= jobs.MOST_ATTEMPTS:
             NodeStep.objects.filter(pk=current.pk).update(deaths=F("deaths") + 1)
             return steps.fail(

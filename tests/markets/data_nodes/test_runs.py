@@ -8,7 +8,7 @@ import pytest
 from django.db import connection, connections
 
 from markets import locks
-from markets.data_nodes import registration, runs
+from markets.data_nodes import registration, run_records
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.statistics import UpdateStatistics
 from markets.exceptions import AlreadyRunning, DependencyCycleError, InvalidInput, NotFound, RunSuperseded
@@ -318,7 +318,7 @@ def test_runs_of_dead_processes_are_found_without_a_next_one(committed_assets, o
     alive = NodeRun.objects.create(node_update=registration.ensure_update(Given("alive")), started_at=START)
     lock = [int(locks.LockSpace.NODE_UPDATE), alive.node_update_id]
     other_connection.execute("SELECT pg_advisory_lock(%s, %s)", lock)
-    assert runs.close_interrupted_runs() == 1
+    assert run_records.close_interrupted_runs() == 1
     assert dict(NodeRun.objects.values_list("pk", "status")) == {dead.pk: RunStatus.FAILED, alive.pk: RunStatus.RUNNING}
 
 

@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 
+from markets.data_nodes import stages
 from markets.exceptions import DuplicateKeys, InvalidInput
 from markets.models import NodeRun, RunStatus
 from tests.markets.data_nodes.nodes import (
@@ -25,6 +26,11 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture(autouse=True)
 def assets():
     make_assets("A", "B", "C")
+
+
+@pytest.fixture(autouse=True, params=[stages.ROWS_AS_PARAMETERS, 0], ids=["as parameters", "in a table"])
+def rows_as_parameters(request, monkeypatch):
+    monkeypatch.setattr(stages, "ROWS_AS_PARAMETERS", request.param)
 
 
 class Overwriting(Given):

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_beat.schedulers import ModelEntry
 
-from markets.data_nodes import runs
+from markets.data_nodes import run_records
 from markets.models import Job, JobStatus, NodeRun, NodeUpdate
 from markets.services import jobs
 from msm_project import beat
@@ -65,7 +65,7 @@ def test_a_run_that_fails_and_one_whose_process_died(world, place, set_back):
     with pytest.raises(ValueError, match="no file today"):
         node.run()
     NodeRun.objects.create(node_update=NodeUpdate.objects.get(), started_at=timezone.now() + HOUR)
-    assert runs.close_interrupted_runs() == 1
+    assert run_records.close_interrupted_runs() == 1
     assert_table_is_whole(node, [], [("failed", "ValueError"), ("failed", "Interrupted")])
 
 

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 from django.db import OperationalError, connection, connections
 
-from markets.data_nodes import runs, storage
+from markets.data_nodes import run_records, storage
 from markets.models import JobStatus, NodeRun, RunStatus
 from markets.services import node_runs
 from tests.markets.faults.asking import ended, job_of, reached
@@ -90,7 +90,7 @@ def test_a_run_that_cannot_record_its_failure_is_recorded_by_the_next_one(world,
     world.start_postgres()
     connection.close()
     assert NodeRun.objects.get().status == RunStatus.RUNNING
-    assert runs.close_interrupted_runs() == 1
+    assert run_records.close_interrupted_runs() == 1
     assert_table_is_whole(node, [], [INTERRUPTED])
     assert NodeRun.objects.get().error_message == (
         "The process that ran this update died or lost its database. Nothing of the run was written; run it again."
