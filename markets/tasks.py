@@ -6,7 +6,17 @@ from celery import Task, shared_task
 from celery.signals import worker_init, worker_ready
 from django.db import InterfaceError, OperationalError
 
-from markets.services import audit, backfills, imports, jobs, node_runs, node_schedules, resolutions, step_runs
+from markets.services import (
+    audit,
+    backfills,
+    imports,
+    jobs,
+    node_runs,
+    node_schedules,
+    resolutions,
+    sealing,
+    step_runs,
+)
 
 SECONDS_FOR_THE_DATABASE = 3.0  # a server that restarts is back by then; one that is not is asked again
 
@@ -41,6 +51,11 @@ def run_scheduled_node(update_uid: str) -> None:
 @shared_task(name="markets.tidy_imports", ignore_result=True)
 def tidy_imports() -> int:
     return imports.tidy_imports()
+
+
+@shared_task(name="markets.seal_history", ignore_result=True)
+def seal_history() -> int:
+    return sealing.seal_all()
 
 
 JOB_KINDS = (backfills, imports, node_runs, resolutions)  # importing them makes their jobs known

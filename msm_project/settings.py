@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from celery.schedules import crontab
 from django.templatetags.static import static
 from django.urls import reverse_lazy
 
@@ -142,6 +143,8 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expire_seconds": 14},
     },
     "tidy imports that nobody applied": {"task": "markets.tidy_imports", "schedule": 24 * 3600.0},
+    # At night in Europe and America; a table's writers wait a second or two for each block.
+    "seal history": {"task": "markets.seal_history", "schedule": crontab(hour=4, minute=20)},
 }
 
 # --- people ----------------------------------------------------------------------------------------------------------

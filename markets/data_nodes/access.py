@@ -12,6 +12,7 @@ from django.db import connection
 
 from markets.data_nodes import reads
 from markets.data_nodes.hash_namespaces import ambient_namespace
+from markets.data_nodes.plain_rows import plain_row
 from markets.data_nodes.statistics import UpdateStatistics, identifiers_of, load_statistics
 from markets.engine.namespaces import qualified
 from markets.engine.text import storable_text
@@ -32,12 +33,10 @@ class StoredData:
 
     def get_storage(self) -> StorageNode:
         """The registered table of this node. Raises NotFound before the first run."""
-        try:
-            return StorageNode.objects.get(storage_hash=self.storage_hash)
-        except StorageNode.DoesNotExist:
-            raise NotFound(
-                f"{type(self).__name__} ({self.storage_hash}) has no table yet. Run it first: node.run()."
-            ) from None
+        storage = plain_row(StorageNode, "storage_hash", self.storage_hash)
+        if storage is None:
+            raise NotFound(f"{type(self).__name__} ({self.storage_hash}) has no table yet. Run it first: node.run().")
+        return storage
 
     @functools.cached_property
     def update_statistics(self) -> UpdateStatistics:

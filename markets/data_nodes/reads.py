@@ -9,6 +9,7 @@ from psycopg import sql
 
 from markets.data_nodes.read_arrow import read_by_arrow, sees_all
 from markets.data_nodes.read_copy import read_by_copy
+from markets.data_nodes.sealed_reads import read_sealed
 from markets.data_nodes.selection import AnySelection, Selection, Window, WindowedSelection
 from markets.data_nodes.storage import TableContract
 from markets.data_nodes.stored_statistics import from_microseconds, stored_columns
@@ -71,7 +72,12 @@ def read_frame(
     if contract.columns is None:
         return FrameBuilder(contract.index_names, wanted).frame()
     if windows is None:
-        return _read(Selection(contract, storage.pk, filters, bounds), wanted, most_rows)
+        selection = Selection(contract, storage.pk, filters, bounds)
+        if most_rows is None and storage.is_engine_table and sees_all():
+            builder = FrameBuilder(contract.index_names, wanted)
+            if read_sealed(selection, wanted, builder):
+                return builder.frame()
+        return _read(selection, wanted, most_rows)
     statistics = _statistics(storage, contract, filters, windows)
     place = contract.identity_columns.index(identifier_dimension(contract.index_names))
     chosen = {name: windows[name] if name in windows else windows[name[place]] for name in statistics}

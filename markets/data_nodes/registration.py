@@ -11,6 +11,7 @@ from markets.data_nodes.access import APIDataNode
 from markets.data_nodes.circles import closes_circle, refuse_circle
 from markets.data_nodes.configuration import encode_node
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
+from markets.data_nodes.plain_rows import plain_row
 from markets.data_nodes.published_views import publish_view
 from markets.engine.frames import TIME_INDEX
 from markets.engine.hashing import class_path
@@ -43,6 +44,9 @@ def ensure_storage(node: "DataNode") -> StorageNode:
     key_columns = list(node.key_columns or [*index_names[1:], TIME_INDEX])
     if sorted(key_columns) != sorted(index_names):
         raise InvalidInput(f"{type(node).__name__}.key_columns must hold the index names in another order.")
+    known = plain_row(StorageNode, "storage_hash", node.storage_hash)
+    if known is not None:
+        return known
     storage, _ = StorageNode.objects.get_or_create(
         storage_hash=node.storage_hash,
         defaults={
@@ -60,14 +64,17 @@ def ensure_storage(node: "DataNode") -> StorageNode:
 def ensure_update(node: "DataNode", storage: StorageNode | None = None) -> NodeUpdate:
     """The node's update registration, with its edges to the nodes that it reads; made when absent."""
     storage = storage or ensure_storage(node)
-    update, created = NodeUpdate.objects.get_or_create(
-        update_hash=node.update_hash,
-        defaults={
-            "storage": storage,
-            "node_class": class_path(type(node)),
-            "build_configuration": encode_node(node),
-        },
-    )
+    known, created = plain_row(NodeUpdate, "update_hash", node.update_hash), False
+    if known is None:
+        known, created = NodeUpdate.objects.get_or_create(
+            update_hash=node.update_hash,
+            defaults={
+                "storage": storage,
+                "node_class": class_path(type(node)),
+                "build_configuration": encode_node(node),
+            },
+        )
+    update = known
     _link(node, update, linked=set() if created else _linked(update))
     if update.storage_id != storage.pk:  # the class now puts this configuration's rows elsewhere
         update.storage = storage

@@ -11,6 +11,7 @@ from psycopg import sql
 
 from markets.data_nodes.progress import lock_progress
 from markets.data_nodes.reads import IdentityRange, identifiers, read_frame
+from markets.data_nodes.sealing import unseal
 from markets.data_nodes.statistics import Identity, UpdateStatistics
 from markets.data_nodes.storage import TableContract
 from markets.exceptions import InvalidInput
@@ -112,6 +113,7 @@ def delete_tail(storage: StorageNode, since: dt.datetime, filters: DimensionFilt
                 [known[identity][1] - gone[identity] for identity in kept],
             ],
         )
+    unseal(storage, since, None)
     is_empty = not UpdateStatistic.objects.filter(storage=storage).exists()
     return DeletedTail(sum(gone.values()), is_empty, gone)
 

@@ -22,6 +22,7 @@ from markets.data_nodes.progress import (
     record_statistics,
     statistics_of,
 )
+from markets.data_nodes.sealing import unseal
 from markets.data_nodes.stages import staged
 from markets.data_nodes.statistics import ASSET_DIMENSION, Identity
 from markets.data_nodes.storage import (
@@ -50,8 +51,9 @@ WriteMode = Literal["append", "overwrite", "insert_only"]
 class Write:
     """A frame on its way into a table.
 
-    When it is written, `written` counts the rows that are new or differ, `last_time` is the frame's latest instant, and
-    `changes` maps each identity whose rows were written to the earliest instant among them.
+    When it is written, `written` counts the rows that are new or differ, `first_time` is the earliest of them,
+    `last_time` the frame's latest instant, and `changes` maps each identity whose rows were written to the earliest
+    instant among them.
     """
 
     node: "DataNode"
@@ -63,6 +65,7 @@ class Write:
     valid: ValidFrame | None = None
     tokens: dict[str, str] = field(default_factory=dict)
     written: int = 0
+    first_time: dt.datetime | None = None
     last_time: dt.datetime | None = None
     changes: dict[Identity, dt.datetime] = field(default_factory=dict)
     _known: dict[Identity, Progress] = field(default_factory=dict)
@@ -110,8 +113,15 @@ class Write:
         self._index_by_time()
         alone = self.is_whole and not self.node.statistics_scope()  # else others' identities are other ones
         lock_progress(self.storage, alone=alone)
-        if self.is_whole and self._may_continue() and self._continues():
-            return
+        if not (self.is_whole and self._may_continue() and self._continues()):
+            self._judged(mode, alone=alone)
+        if self.written:
+            assert self.first_time is not None
+            unseal(self.storage, self.first_time, self.last_time)
+
+    def _judged(self, mode: WriteMode, *, alone: bool) -> None:
+        """Write row by row what each is to its identity: new, late or an identity never seen."""
+        assert self.valid is not None
         _, identities = self.valid.identity_codes()
         self._known = locked_progress(self.storage, identities, alone=alone)
         is_new = is_after_progress(self.valid, self._known)
@@ -152,6 +162,7 @@ class Write:
             return False
         append_rows(self._contract, self.valid)
         self.changes, self.written = changes, len(self.valid)
+        self._wrote_since(from_microseconds(int(self.valid.times.min())))
         self.last_time = from_microseconds(int(self.valid.times.max()))
         return True
 
@@ -218,8 +229,9 @@ class Write:
         rows: list[IdentityStatistics] = []
         for item in upserted:
             self.written += item.written
+            assert item.first_written is not None
+            self._wrote_since(item.first_written)
             if told is None or item.identity in told:
-                assert item.first_written is not None
                 self._changed(item.identity, item.first_written)
             if item.inserted:
                 asset_id = asset_ids.get(item.identity[asset_level]) if asset_level is not None else None
@@ -243,9 +255,13 @@ class Write:
         else:
             for identity, _, first, _, _ in statistics:
                 self._changed(identity, first)
+        self._wrote_since(from_microseconds(int(rows.times.min())))
         latest = from_microseconds(int(rows.times.max()))
         self.last_time = latest if self.last_time is None else max(self.last_time, latest)
         self.written += len(rows)
+
+    def _wrote_since(self, instant: dt.datetime) -> None:
+        self.first_time = instant if self.first_time is None else min(self.first_time, instant)
 
     def _changed(self, identity: Identity, instant: dt.datetime) -> None:
         earliest = self.changes.get(identity)

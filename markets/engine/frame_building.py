@@ -4,11 +4,13 @@ Whatever the way by which rows were read, they come through here: so all ways gi
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from markets.engine.dtypes import INTEGERS, NOT_A_TIME
 from markets.engine.frames import TIME_INDEX
@@ -21,7 +23,23 @@ Values = tuple[Any, np.ndarray | None]
 float32, float64: NaN where missing; int16 … int64, bool: values and mask; timestamp with time zone: int64 microseconds
 since 1970, NOT_A_TIME where missing; date: int32 days since 1970, NOT_A_DATE where missing; string: an Arrow array.
 """
+_STRINGS = pd.StringDtype(na_value=np.nan)
 _EMPTY: Mapping[str, str] = {"timestamp with time zone": "int64", "date": "int32"}
+
+
+@dataclass(frozen=True)
+class SortedRows:
+    """Rows by time, then by the identities' UTF-8 bytes; every key is there once.
+
+    `moments` (m,) int64 the distinct times, microseconds since 1970; `ranks` (n,) int32 the place of each row's time
+    among them; `levels` the labels of each identity level and the (n,) int32 place of each row's label; `values` the
+    columns by name.
+    """
+
+    moments: np.ndarray
+    ranks: np.ndarray
+    levels: list[tuple[pa.Array, np.ndarray]]
+    values: dict[str, Values]
 
 
 class FrameBuilder:
@@ -30,6 +48,10 @@ class FrameBuilder:
     def __init__(self, index_names: Sequence[str], columns: Mapping[str, str]) -> None:
         self.index_names = list(index_names)
         self.columns = dict(columns)
+        self.clear()
+
+    def clear(self) -> None:
+        """Forget what was added."""
         self._times: list[np.ndarray] = []
         self._levels = [_Level() for _ in self.index_names[1:]]
         self._values: dict[str, list[Values]] = {name: [] for name in self.columns}
@@ -44,30 +66,39 @@ class FrameBuilder:
 
     def frame(self) -> pd.DataFrame:
         """All rows, ordered by time, then by the identities' UTF-8 bytes; keys are unique. Ends the builder's work."""
-        index, order = self._index()
+        moments, codes, labels, order = self._ordered()
         columns = {
-            name: _column(_joined(self._values.pop(name), token), token, order) for name, token in self.columns.items()
+            name: _column(_sorted(_joined(self._values.pop(name), token), order), token)
+            for name, token in self.columns.items()
         }
-        return pd.DataFrame(columns, index=index, copy=False)
+        return pd.DataFrame(columns, index=self._index(moments, codes, labels), copy=False)
 
-    def _index(self) -> tuple[pd.Index, np.ndarray | None]:
+    def rows(self) -> SortedRows:
+        """All rows in that order, as they are before pandas takes them. Ends the builder's work."""
+        moments, (ranks, *codes), labels, order = self._ordered()
+        values = {name: _sorted(_joined(self._values.pop(name), token), order) for name, token in self.columns.items()}
+        return SortedRows(moments, ranks, list(zip(labels, codes, strict=True)), values)
+
+    def _ordered(self) -> tuple[np.ndarray, list[np.ndarray], list[pa.Array], np.ndarray | None]:
+        """The distinct times, the codes of time and of each identity level, the levels' labels, and the rows' order."""
         times = np.concatenate([np.empty(0, dtype=np.int64), *self._times])
         self._times.clear()
-        stamps, ranks = _ranked(times)
+        moments, ranks = _ranked(times)
         del times
-        moments = pd.DatetimeIndex((stamps * 1_000).view("M8[ns]"), tz="UTC", name=TIME_INDEX)
         levels = [level.ranked() for level in self._levels]
         codes = [ranks, *(codes for _, codes in levels)]
-        sizes = [len(stamps), *(len(labels) for labels, _ in levels)]
-        order = _order(codes, sizes)
+        order = _order(codes, [len(moments), *(len(labels) for labels, _ in levels)])
         if order is not None:
             for place, column in enumerate(codes):
                 codes[place] = column[order]
-        if not levels:
-            return moments, order  # one row a time, and so in their order
-        texts = [pd.Index(labels, dtype="str") for labels, _ in levels]
-        index = pd.MultiIndex(levels=[moments, *texts], codes=codes, names=self.index_names, verify_integrity=False)
-        return index, order
+        return moments, codes, [labels for labels, _ in levels], order
+
+    def _index(self, moments: np.ndarray, codes: list[np.ndarray], labels: list[pa.Array]) -> pd.Index:
+        times = pd.DatetimeIndex((moments * 1_000).view("M8[ns]"), tz="UTC", name=TIME_INDEX)
+        if not labels:
+            return times  # one row a time, and so in their order
+        texts = [pd.Index(_STRINGS.__from_arrow__(pa.chunked_array([names]))) for names in labels]
+        return pd.MultiIndex(levels=[times, *texts], codes=codes, names=self.index_names, verify_integrity=False)
 
 
 class _Level:
@@ -75,27 +106,41 @@ class _Level:
 
     def __init__(self) -> None:
         self._codes: list[np.ndarray] = []
-        self._known: dict[str, int] = {}
+        self._labels: list[pa.Array] = []
 
     def add(self, texts: pa.Array) -> None:
-        encoded = texts.dictionary_encode()
-        known = self._known
-        number_of = np.array(
-            [known.setdefault(label, len(known)) for label in encoded.dictionary.to_pylist()], dtype=np.int32
-        )
-        self._codes.append(number_of[encoded.indices.to_numpy()])
+        encoded = texts if isinstance(texts, pa.DictionaryArray) else texts.dictionary_encode()
+        codes, labels = encoded.indices.to_numpy(), encoded.dictionary.cast(pa.large_string())
+        if encoded is texts:  # a part of what was encoded together need not have all labels
+            used = np.bincount(codes, minlength=len(labels)) > 0
+            if not used.all():
+                codes = (np.cumsum(used, dtype=np.int32) - np.int32(1))[codes]
+                labels = labels.filter(pa.array(used))
+        self._codes.append(codes)
+        self._labels.append(labels)
 
-    def ranked(self) -> tuple[list[str], np.ndarray]:
+    def ranked(self) -> tuple[pa.Array, np.ndarray]:
         """The labels by code point, as collation "C" sorts, and (n,) int32 place of each row's label among them.
 
-        pandas slices only an index whose levels are sorted.
+        pandas slices only an index whose levels are sorted. No text becomes a Python string: of two thousand labels
+        that would take longer than everything else.
         """
-        labels = sorted(self._known)
-        rank_of = np.empty(len(labels), dtype=np.int32)
-        rank_of[[self._known[label] for label in labels]] = np.arange(len(labels))
-        codes = np.concatenate([np.empty(0, dtype=np.int32), *self._codes])
+        if len(self._labels) == 1:
+            order = pc.array_sort_indices(self._labels[0]).to_numpy()
+            ranks = np.empty(len(order), dtype=np.int32)
+            ranks[order] = np.arange(len(order), dtype=np.int32)
+            return self._labels[0].take(pa.array(order)), ranks[self._codes.pop()]
+        everything = pa.concat_arrays([pa.array([], type=pa.large_string()), *self._labels])
+        distinct = pc.unique(everything)
+        labels = distinct.take(pc.array_sort_indices(distinct))
+        rank_of = pc.index_in(everything, labels).to_numpy(zero_copy_only=False).astype(np.int32)
+        begins = np.cumsum([0, *(len(part) for part in self._labels)])
+        codes = [
+            np.empty(0, dtype=np.int32),
+            *(rank_of[begin:][part] for begin, part in zip(begins[:-1], self._codes, strict=True)),
+        ]
         self._codes.clear()
-        return labels, rank_of[codes]
+        return labels, np.concatenate(codes)
 
 
 def _ranked(times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -145,15 +190,20 @@ def _joined(batches: list[Values], token: str) -> Values:
     return values, np.concatenate(masks)
 
 
-def _column(joined: Values, token: str, order: np.ndarray | None) -> Any:
-    """One value column in row order, in the dtype that readers are promised."""
+def _sorted(joined: Values, order: np.ndarray | None) -> Values:
     values, missing = joined
+    if order is None:
+        return joined
+    if isinstance(values, pa.Array):
+        return values.take(pa.array(order)), missing
+    return values[order], None if missing is None else missing[order]
+
+
+def _column(values_and_gaps: Values, token: str) -> Any:
+    """One value column in the dtype that readers are promised."""
+    values, missing = values_and_gaps
     if token == "string":
-        texts = values if order is None else values.take(pa.array(order))
-        return pd.StringDtype(na_value=np.nan).__from_arrow__(pa.chunked_array([texts]))
-    if order is not None:
-        values = values[order]
-        missing = None if missing is None else missing[order]
+        return _STRINGS.__from_arrow__(pa.chunked_array([values]))
     if token == "timestamp with time zone":
         return pd.DatetimeIndex(np.where(values == NOT_A_TIME, NOT_A_TIME, values * 1_000).view("M8[ns]"), tz="UTC")
     if token == "date":

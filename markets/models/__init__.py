@@ -29,6 +29,7 @@ from markets.models.merges import AssetMerge, AssetMergeRows, AssetMergeStep, Di
 from markets.models.node_steps import DONE_STEPS, UNFINISHED_STEPS, NodeStep, StepStatus, StopReason
 from markets.models.resolutions import PendingResolution, ResolutionScheme, ResolutionStatus
 from markets.models.schedules import NodeSchedule
+from markets.models.sealed import SealedBlock, SealedColumn
 from markets.models.snapshots import AssetSnapshot
 
 __all__ = [
@@ -92,6 +93,8 @@ __all__ = [
     "ResolutionStatus",
     "RowsChoice",
     "RunStatus",
+    "SealedBlock",
+    "SealedColumn",
     "SessionStamp",
     "StepStatus",
     "StopReason",

@@ -6,7 +6,7 @@ fill the gaps. The statistics are recounted from the rows, and whoever read them
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import IntegrityError, connection, transaction
@@ -14,7 +14,9 @@ from django.db.models import Q
 from psycopg import sql
 
 from markets.data_nodes import staleness
+from markets.data_nodes.progress import lock_progress
 from markets.data_nodes.reads import ASSET_DIMENSION
+from markets.data_nodes.sealing import unseal
 from markets.data_nodes.statistics import Identity
 from markets.exceptions import Conflict
 from markets.models import (
@@ -85,6 +87,7 @@ def plan_series(kept: Asset, dropped: Asset, rows: str) -> Part:
 
     def apply(steps: Steps) -> None:
         changes: dict[int, dict[Identity, dt.datetime]] = defaultdict(dict)
+        _lock({portion.storage.pk: portion.storage for portion in portions})
         for portion in portions:
             if portion.is_shared and rows != RowsChoice.FILL:
                 continue
@@ -102,6 +105,7 @@ def take_back(merge: AssetMerge) -> None:
     changes: dict[int, dict[Identity, dt.datetime]] = defaultdict(dict)
     kept, dropped = merge.kept, merge.dropped
     rows = merge.moved_rows.defer("times").select_related("storage")
+    _lock({moved.storage_id: moved.storage for moved in rows})
     for moved in rows:
         since = _return(merge, moved)
         for owner in (kept, dropped):
@@ -220,6 +224,12 @@ def _return(merge: AssetMerge, moved: AssetMergeRows) -> dt.datetime:
     return first
 
 
+def _lock(storages: Mapping[int, StorageNode]) -> None:
+    """Nobody else writes or seals rows of these tables until the transaction ends."""
+    for pk in sorted(storages):
+        lock_progress(storages[pk], alone=True)
+
+
 def _settle(changes: dict[int, dict[Identity, dt.datetime]], owners: Sequence[Asset], reason: str) -> None:
     """Recount the statistics of the identities, and mark who read their rows."""
     storages = StorageNode.objects.in_bulk(sorted(changes))
@@ -228,6 +238,7 @@ def _settle(changes: dict[int, dict[Identity, dt.datetime]], owners: Sequence[As
         for identity in sorted(changes[pk]):
             owner = next(asset for asset in owners if asset.unique_identifier in identity)
             _recount(storage, identity, owner)
+        unseal(storage, min(changes[pk].values()), None)
         staleness.mark_dependents(storage, changes[pk], reason=reason)
 
 

@@ -1,4 +1,4 @@
-"""The two ways by which rows are read, COPY and Arrow, give the same frame bit for bit."""
+"""The ways by which rows are read, COPY, Arrow and sealed blocks, give the same frame bit for bit."""
 
 import datetime as dt
 import itertools
@@ -11,9 +11,10 @@ from django.db import connection, transaction
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from markets.data_nodes import read_arrow, reads, selection
+from markets.data_nodes import read_arrow, reads, sealed_reads, sealing, selection
 from markets.data_nodes.metadata import ColumnMetaData
 from markets.models import Asset
+from markets.services.sealing import open_history
 from tests.markets.data_nodes.nodes import DAY, START, ByBook, ByTime, Given, bars, make_assets
 
 pytestmark = pytest.mark.usefixtures("transactional_db")
@@ -54,14 +55,29 @@ def read(node, most_by_copy, **options):
         return node.get_df_between_dates(**options)
 
 
-def both_ways(node, **options):
-    """The frame, once it is known that both ways give it."""
+def every_way(node, **options):
+    """The frame, once it is known that every way gives it."""
     by_copy = read(node, NEVER, **options)
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(reads, "read_by_copy", None)  # calling it would fail
         by_arrow = read(node, -1, **options)
     identical(by_copy, by_arrow)
+    identical(by_copy, from_blocks(node, **options))
     return by_copy
+
+
+def from_blocks(node, **options):
+    """The frame as it is read when the table is sealed, in small blocks; afterwards it is open again."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sealing, "FEWEST_ROWS", 1)
+        patched.setattr(sealing, "ROWS_IN_BLOCK", 8)
+        patched.setattr(sealed_reads, "SHARE_WORTH_A_SCAN", 0)
+        patched.setattr(sealed_reads, "FEWEST_INSIDE", 0)
+        assert sealing.seal_history(node.get_storage()).blocks > 0
+        try:
+            return node.get_df_between_dates(**options)
+        finally:
+            assert open_history(node.get_storage()) > 0
 
 
 def identical(left, right):
@@ -125,8 +141,8 @@ def test_every_dtype_with_and_without_nulls(transactional_db, made, first, last)
     node = Given(f"every {next(_number)}")
     node.declared = [ColumnMetaData(column_name=name, dtype=token) for name, token in tokens.items()]
     node.returns(frame).run()
-    # when it is read in both ways, then both give the same, and that is what was written
-    found = both_ways(node)
+    # when it is read in every way, then all give the same, and that is what was written
+    found = every_way(node)
     expected = frame.sort_index()
     assert found.index.tolist() == expected.index.tolist()
     for name, token in tokens.items():
@@ -138,7 +154,7 @@ def test_every_dtype_with_and_without_nulls(transactional_db, made, first, last)
             assert left.dropna().tolist() == right.dropna().tolist()
     # and of a part of it, too
     bounds = {"start_date": START + first * DAY, "end_date": START + last * DAY + DAY / 2}
-    part = both_ways(node, **bounds)
+    part = every_way(node, **bounds)
     inside = [bounds["start_date"] <= time <= bounds["end_date"] for time in expected.index.get_level_values(0)]
     assert part.index.tolist() == expected.index[inside].tolist()
 
@@ -168,13 +184,13 @@ SELECTIONS = [
 
 
 def test_every_selection_by_every_statement(books, monkeypatch):
-    everything = both_ways(books)
+    everything = every_way(books)
     for options in SELECTIONS:
-        # given both ways, and rows found by a scan or by a probe for each identity
+        # given every way, and rows found by a scan or by a probe for each identity
         monkeypatch.setattr(selection, "SCANNED_ROW", -1)
-        scanned = both_ways(books, **options)
+        scanned = every_way(books, **options)
         monkeypatch.setattr(selection, "SCANNED_ROW", 10**9)
-        identical(scanned, both_ways(books, **options))
+        identical(scanned, every_way(books, **options))
         # then they are those that pandas finds in the whole
         wanted = everything[[is_wanted(options, *key) for key in everything.index]]
         assert scanned.index.tolist() == wanted.index.tolist(), options
@@ -198,8 +214,8 @@ def is_wanted(options, time, book, name):
 def test_time_alone():
     node = ByTime().returns(bars([(day, float(day)) for day in (3, 1, 2)], index=["time_index"]))
     node.run()
-    assert both_ways(node)["close"].tolist() == [1.0, 2.0, 3.0]
-    assert both_ways(node, start_date=START + 2 * DAY)["close"].tolist() == [2.0, 3.0]
+    assert every_way(node)["close"].tolist() == [1.0, 2.0, 3.0]
+    assert every_way(node, start_date=START + 2 * DAY)["close"].tolist() == [2.0, 3.0]
 
 
 # --- which way is taken ----------------------------------------------------------------------------------------------
