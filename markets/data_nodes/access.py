@@ -23,7 +23,7 @@ class StoredData:
     """The reading half of a node: whoever knows its table has these methods."""
 
     is_api: ClassVar[bool] = False
-    OFFSET_START: ClassVar[dt.datetime] = dt.datetime(2018, 1, 1, tzinfo=dt.UTC)
+    OFFSET_START: dt.datetime = dt.datetime(2018, 1, 1, tzinfo=dt.UTC)
     storage_hash: Any
 
     def statistics_scope(self) -> Mapping[str, str]:

@@ -152,7 +152,7 @@ def run_node(
     """
     storage = registration.ensure_storage(node)  # step 1
     update = registration.ensure_update(node, storage)  # step 2
-    node.last_run = None
+    node.last_run, node._scope_of_run = None, ()
     for dependency in node.upstream().values():
         dependency.forget_statistics()  # what the node asks of it is asked anew
     observer = observer or Observer()
@@ -280,6 +280,9 @@ def _steps(
             node.update_statistics = node.update_statistics.update_assets(
                 identifiers, init_fallback_date=node.OFFSET_START
             )
+        elif node._falls_back and override is None:
+            node.update_statistics = node.update_statistics.update_assets(init_fallback_date=node.OFFSET_START)
+        node._scope_of_run = (node.update_statistics.asset_list,)
     with _timed(timings, "update"):  # step 5
         output = NodeOutput(pd.DataFrame()) if idle else _as_output(node.update())
     with _timed(timings, "validate"):
