@@ -132,7 +132,8 @@ class AssetIndexedDataNode(DataNode):
         super().__init__(hash_namespace=hash_namespace, namespace=namespace)
 
     def _argument_scopes(self) -> dict[str, Scope]:
-        return {"asset_list": "update", "offset_start": "update"} | super()._argument_scopes()
+        own: dict[str, Scope] = {"asset_list": "update", "offset_start": "update"}
+        return own | super()._argument_scopes()
 
     def get_asset_list(self) -> Sequence[Any] | None:
         """The assets to update: those of the constructor unless a subclass resolves them. None is no scope."""

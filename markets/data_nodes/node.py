@@ -4,7 +4,7 @@ import datetime as dt
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -16,6 +16,7 @@ from markets.data_nodes.backfill_plans import BackfillPlan
 from markets.data_nodes.backfill_requests import clean_request
 from markets.data_nodes.backfills import BackfillOutcome
 from markets.data_nodes.configuration import constructor_defaults
+from markets.data_nodes.coordinates import Coordinate
 from markets.data_nodes.hash_namespaces import ambient_namespace, hash_namespace
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.output import NodeOutput
@@ -247,15 +248,22 @@ class DataNode(StoredData):
         )
 
     def delete_after_date(
-        self, after_date: dt.datetime, *, dimension_filters: Mapping[str, Sequence[str]] | None = None
+        self,
+        after_date: dt.datetime,
+        *,
+        dimension_filters: Mapping[str, Sequence[str]] | None = None,
+        index_coordinates: Iterable[Coordinate] | None = None,
     ) -> DeletedTail:
         """Delete this node's rows (and its companions') at or after an aware instant, so that a run writes them anew.
 
-        `dimension_filters` keeps to the named identities. What reads the table is marked as stale from there on.
-        Raises AlreadyRunning while the node is being updated, InvalidInput for a naive instant, NotFound before the
-        first run.
+        `dimension_filters` maps a dimension to the values whose rows go; `index_coordinates` lists identities, each as
+        a mapping of all dimensions to one value. Given both, rows go that meet both; an empty list deletes nothing.
+        What reads the table is marked as stale from there on.
+
+        Raises AlreadyRunning while the node is being updated, InvalidInput for a naive instant, an unknown dimension or
+        a coordinate that lacks one, NotFound before the first run; then nothing was deleted.
         """
-        return runs.delete_after_date(self, after_date, dimension_filters)
+        return runs.delete_after_date(self, after_date, dimension_filters, index_coordinates)
 
     def backfill(
         self,

@@ -3,7 +3,7 @@
 import datetime as dt
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from django.utils import timezone
 from markets import locks
 from markets.data_nodes import faults, quality, registration, staleness
 from markets.data_nodes.access import APIDataNode
+from markets.data_nodes.coordinates import Coordinate, named_tail
 from markets.data_nodes.hash_namespaces import hash_namespace
 from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import aware, empty_frame
@@ -336,20 +337,25 @@ def _steps(
 
 
 def delete_after_date(
-    node: "DataNode", after_date: dt.datetime, dimension_filters: DimensionFilters | None
+    node: "DataNode",
+    after_date: dt.datetime,
+    dimension_filters: DimensionFilters | None,
+    index_coordinates: Iterable[Coordinate] | None = None,
 ) -> DeletedTail:
     """Delete the rows of a node's table and its companions' at or after an instant; mark what reads them as stale."""
     since = aware(after_date, "after_date")
     if since is None:
         raise InvalidInput("after_date is missing. Name the first instant to delete.", field="after_date")
     update = node.get_node_update()
+    wanted = named_tail(update.storage, node.statistics_scope(), dimension_filters, index_coordinates)
     with locks.held(locks.LockSpace.NODE_UPDATE, update.pk) as free:
         if not free:
             raise NodeBusy(update)
         with transaction.atomic():
             for companion in node.companions():
-                delete_tail(registration.ensure_storage(companion), since, _filters(companion, dimension_filters))
-            deleted = delete_tail(update.storage, since, _filters(node, dimension_filters))
+                table = registration.ensure_storage(companion)
+                delete_tail(table, since, *wanted.of_companion(table, companion.statistics_scope()))
+            deleted = delete_tail(update.storage, since, wanted.filters, wanted.identities)
             _mark_readers(node, update, update.storage, dict.fromkeys(deleted.identities, since))
     return deleted
 
@@ -363,16 +369,10 @@ def _mark_readers(node: "DataNode", update: NodeUpdate, table: StorageNode, chan
 
 def _own_filters(node: "DataNode", assets: Sequence[str] | None) -> dict[str, Sequence[str]]:
     """The filters that keep to what this run writes anew: another update of the table may have the other assets."""
-    filters = _filters(node)
+    filters: dict[str, Sequence[str]] = {name: [value] for name, value in node.statistics_scope().items()}
     if assets is not None and ASSET_DIMENSION in node.index_names:
         filters[ASSET_DIMENSION] = assets
     return filters
-
-
-def _filters(node: "DataNode", more: DimensionFilters | None = None) -> dict[str, Sequence[str]]:
-    """The filters that a node's own rows meet, and those given that its table can meet."""
-    own: dict[str, Sequence[str]] = {name: [value] for name, value in node.statistics_scope().items()}
-    return {**(more or {}), **own}
 
 
 def _as_output(returned: pd.DataFrame | NodeOutput) -> NodeOutput:
