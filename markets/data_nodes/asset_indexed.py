@@ -13,6 +13,8 @@ from markets.data_nodes.statistics import ASSET_DIMENSION, identifiers_of
 from markets.engine.hashing import Scope
 from markets.exceptions import InvalidInput, WrongType
 
+WHICH = "Update these assets only, by their identifiers."
+SINCE = "Where an asset begins that has no row yet, with the time's zone."
 EARLIEST, LATEST = dt.datetime(1678, 1, 1, tzinfo=dt.UTC), dt.datetime(2261, 1, 1, tzinfo=dt.UTC)
 
 
@@ -64,8 +66,8 @@ if TYPE_CHECKING:
     AssetList = Iterable[Any]
     OffsetStart = dt.datetime | str
 else:  # forms and REST give texts: an identifier a line, a time with its zone
-    AssetList = Annotated[list[str], BeforeValidator(clean_asset_list)]
-    OffsetStart = Annotated[dt.datetime, BeforeValidator(clean_offset_start)]
+    AssetList = Annotated[list[str], BeforeValidator(clean_asset_list), Field(description=WHICH)]
+    OffsetStart = Annotated[dt.datetime, BeforeValidator(clean_offset_start), Field(description=SINCE)]
 
 
 class AssetIndexedConfiguration(BaseModel):
@@ -76,16 +78,8 @@ class AssetIndexedConfiguration(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    asset_list: AssetList | None = Field(
-        default=None,
-        json_schema_extra={"scope": "update"},
-        description="Update these assets only, by their identifiers.",
-    )
-    offset_start: OffsetStart | None = Field(
-        default=None,
-        json_schema_extra={"scope": "update"},
-        description="Where an asset begins that has no row yet, with the time's zone.",
-    )
+    asset_list: AssetList | None = Field(default=None, json_schema_extra={"scope": "update"}, description=WHICH)
+    offset_start: OffsetStart | None = Field(default=None, json_schema_extra={"scope": "update"}, description=SINCE)
 
 
 class AssetIndexedDataNode(DataNode):

@@ -444,6 +444,8 @@ def test_its_form_offers_scope_and_start(registered):
         "hash_namespace": ("text", False),
         "namespace": ("text", False),
     }
+    assert fields["asset_list"].help == "Update these assets only, by their identifiers."
+    assert fields["offset_start"].help == "Where an asset begins that has no row yet, with the time's zone."
     ranked = {field.name: field for field in node_classes.find_class(f"{asset_nodes.__name__}.Ranked").fields}
     assert [(name, ranked[name].kind, ranked[name].help) for name in list(ranked)[:2]] == [
         ("configuration.asset_list", "lines", "Update these assets only, by their identifiers."),
