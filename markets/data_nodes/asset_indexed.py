@@ -1,12 +1,13 @@
 """AssetIndexedDataNode: a DataNode whose rows are kept by asset, and which is told the assets that it updates."""
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from markets.data_nodes.configuration import constructor_defaults
 from markets.data_nodes.node import DataNode
 from markets.data_nodes.reads import IdentityRange, aware
 from markets.data_nodes.statistics import ASSET_DIMENSION, identifiers_of
@@ -30,7 +31,7 @@ def clean_asset_list(assets: Any) -> list[str]:
             f"asset_list is a {type(assets).__name__}, not a list of assets. Write [{assets!r}].", field="asset_list"
         )
     if isinstance(assets, set | frozenset):
-        assets = sorted(assets, key=lambda item: str(item).encode(errors="surrogatepass"))
+        assets = sorted(assets, key=_by_bytes)
     identifiers = identifiers_of(assets)
     if not identifiers:
         raise InvalidInput(
@@ -62,6 +63,14 @@ def clean_offset_start(value: Any) -> dt.datetime:
     return instant.astimezone(dt.UTC)
 
 
+def _by_bytes(item: Any) -> bytes:
+    return str(item).encode(errors="surrogatepass")
+
+
+def _sorted_list(assets: Any) -> list[str]:
+    return sorted(clean_asset_list(assets), key=_by_bytes)
+
+
 if TYPE_CHECKING:
     AssetList = Iterable[Any]
     OffsetStart = dt.datetime | str
@@ -89,6 +98,7 @@ class AssetIndexedDataNode(DataNode):
     assets; None for no scope. `offset_start`, an aware datetime or ISO 8601 text, stands for the class's `OFFSET_START`
     in this node: where an asset that was never seen begins. Both belong to the update hash alone, whatever a subclass
     names in `_ARGS_IGNORE_IN_STORAGE_HASH`; neither the order of the assets nor the form they are given in counts.
+    `hash_namespace` and its alias are those of every DataNode.
 
     Override `get_asset_list()` where the assets follow from a category, an account or another node. It is asked once a
     run, when the dependencies have run; `get_update_asset_list()` tells its answer for the rest of the run.
@@ -104,8 +114,7 @@ class AssetIndexedDataNode(DataNode):
         *,
         asset_list: AssetList | None = None,
         offset_start: OffsetStart | None = None,
-        hash_namespace: str | None = None,
-        namespace: str | None = None,
+        **names: str | None,
     ) -> None:
         if ASSET_DIMENSION not in self.index_names[1:]:
             raise InvalidInput(
@@ -118,12 +127,22 @@ class AssetIndexedDataNode(DataNode):
         self.asset_list: list[str] | None = scope
         if start is not None:
             self.OFFSET_START = start
-        # One form of the same scope makes one hash. An argument that a subclass gave another sense stays as it is.
-        if scope is not None and self.arguments.get("asset_list") is asset_list:
-            self.arguments["asset_list"] = sorted(scope, key=str.encode)
-        if start is not None and self.arguments.get("offset_start") is offset_start:
-            self.arguments["offset_start"] = start
-        super().__init__(hash_namespace=hash_namespace, namespace=namespace)
+        if scope is not None:
+            self._keep("asset_list", asset_list, sorted(scope, key=_by_bytes), _sorted_list)
+        if start is not None:
+            self._keep("offset_start", offset_start, start, clean_offset_start)
+        super().__init__(**names)
+
+    def _keep(self, name: str, given: Any, value: Any, form: Callable[[Any], Any]) -> None:
+        """Put an argument's value in its one form, so that it has one hash; one that equals the default is the default.
+
+        An argument in whose place a subclass hands on something else stays as it is.
+        """
+        if self.arguments.get(name) is not given:
+            return
+        default = constructor_defaults(type(self)).get(name)
+        is_default = default is given or (default is not None and form(default) == value)
+        self.arguments[name] = default if is_default else value
 
     def _argument_scopes(self) -> dict[str, Scope]:
         own: dict[str, Scope] = {"asset_list": "update", "offset_start": "update"}
