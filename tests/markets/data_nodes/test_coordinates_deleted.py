@@ -82,6 +82,15 @@ def test_an_emptied_table_says_so():
     assert (stored(flat), statistics(flat)) == ([], [])
 
 
+def test_any_number_of_coordinates_is_taken(books):
+    # regression: thousands of them exceeded the depth of PostgreSQL's stack
+    strangers = [{"book": "x", "asset_identifier": f"S{number}"} for number in range(20_000)]
+    assert books.delete_after_date(START, index_coordinates=[*strangers, YB]).identities == {("y", "B"): 1}
+    assert left(books) == [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0]
+    frame = books.get_df_between_dates(index_coordinates=[*strangers, YA])
+    assert frame["close"].tolist() == [6.0, 7.0]
+
+
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
