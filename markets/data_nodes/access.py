@@ -4,13 +4,14 @@ import datetime as dt
 import difflib
 import functools
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pandas as pd
 from django.db import connection
 
 from markets.data_nodes import reads
+from markets.data_nodes.coordinates import Coordinate, DimensionRange, chosen
 from markets.data_nodes.hash_namespaces import ambient_namespace
 from markets.data_nodes.plain_rows import plain_row
 from markets.data_nodes.statistics import UpdateStatistics, identifiers_of, load_statistics
@@ -24,7 +25,7 @@ class StoredData:
     """The reading half of a node: whoever knows its table has these methods."""
 
     is_api: ClassVar[bool] = False
-    OFFSET_START: ClassVar[dt.datetime] = dt.datetime(2018, 1, 1, tzinfo=dt.UTC)
+    OFFSET_START: dt.datetime = dt.datetime(2018, 1, 1, tzinfo=dt.UTC)
     storage_hash: Any
 
     def statistics_scope(self) -> Mapping[str, str]:
@@ -60,22 +61,40 @@ class StoredData:
         less_or_equal: bool = True,
         unique_identifier_range_map: reads.RangeMap | None = None,
         columns: Sequence[str] | None = None,
+        *,
+        dimension_filters: Mapping[str, Sequence[str]] | None = None,
+        index_coordinates: Iterable[Coordinate] | None = None,
+        dimension_range_map: Iterable[DimensionRange] | None = None,
     ) -> pd.DataFrame:
-        """Stored rows between two aware instants, inclusive unless told; see `markets.data_nodes.reads.read_frame`."""
+        """Stored rows between two aware instants, inclusive unless told; see `markets.data_nodes.reads.read_frame`.
+
+        `dimension_filters` maps a dimension to its wanted values. `index_coordinates` lists identities, each as a
+        mapping of all dimensions to one value; `dimension_range_map` gives each such `coordinate` a window of its own,
+        with the keys of a range map. Of these two and `unique_identifier_range_map` one can be given; whatever else is
+        given narrows it. Dimensions that `statistics_scope()` fixes may be left out.
+
+        An empty list or map gives an empty frame with the index names and columns of the table. Raises InvalidInput for
+        an unknown dimension and for a coordinate that lacks one, WrongType (a TypeError) for what is no list of
+        mappings, NotFound before the first run.
+        """
         storage = self.get_storage()
-        filters: dict[str, Sequence[str]] = {name: [value] for name, value in self.statistics_scope().items()}
-        if unique_identifier_list is not None:
-            if len(storage.index_names) < 2:
-                raise InvalidInput(f"{storage} is indexed by time alone: it takes no identifiers.")
-            filters[reads.identifier_dimension(storage.index_names)] = unique_identifier_list
+        wanted = chosen(
+            storage,
+            self.statistics_scope(),
+            unique_identifier_list=unique_identifier_list,
+            unique_identifier_range_map=unique_identifier_range_map,
+            dimension_filters=dimension_filters,
+            index_coordinates=index_coordinates,
+            dimension_range_map=dimension_range_map,
+        )
         return reads.read_frame(
             storage,
             start_date=start_date,
             end_date=end_date,
             great_or_equal=great_or_equal,
             less_or_equal=less_or_equal,
-            dimension_filters=filters,
-            range_map=unique_identifier_range_map,
+            dimension_filters=wanted.filters,
+            range_map=wanted.range_map,
             columns=columns,
         )
 

@@ -2,12 +2,13 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from markets.data_nodes.asset_indexed import AssetIndexedDataNode
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.node import DataNode
 from markets.data_nodes.prices import BAR_COLUMNS, BEFORE_ALL_PRICES
@@ -41,10 +42,10 @@ class InterpolatedPricesConfiguration(BaseModel):
     asset_list: list[str] | None = Field(default=None, min_length=1, json_schema_extra={"scope": "update"})
 
 
-class InterpolatedPrices(DataNode):
+class InterpolatedPrices(AssetIndexedDataNode):
     """One bar a session, from each asset's first to its last observed one; in the bar schema."""
 
-    OFFSET_START: ClassVar[dt.datetime] = BEFORE_ALL_PRICES
+    OFFSET_START: dt.datetime = BEFORE_ALL_PRICES
 
     def __init__(
         self, configuration: InterpolatedPricesConfiguration, source: DataNode, *, hash_namespace: str = ""
@@ -53,14 +54,14 @@ class InterpolatedPrices(DataNode):
             raise InvalidInput("Give either asset_list or assets_category_unique_id, not both.", field="asset_list")
         self.configuration = configuration
         self.source = source
-        super().__init__(hash_namespace=hash_namespace)
+        super().__init__(asset_list=configuration.asset_list, hash_namespace=hash_namespace)
 
     def dependencies(self) -> dict[str, DataNode]:
         return {"source": self.source}
 
     def get_asset_list(self) -> Sequence[Any]:
-        if self.configuration.asset_list is not None:
-            return self.configuration.asset_list
+        if self.asset_list is not None:
+            return self.asset_list
         category = self.configuration.assets_category_unique_id
         if category is None:
             return list(self.source.get_update_statistics())

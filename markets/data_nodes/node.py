@@ -4,7 +4,7 @@ import datetime as dt
 import functools
 import inspect
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, ClassVar
 
 import pandas as pd
@@ -16,6 +16,7 @@ from markets.data_nodes.backfill_plans import BackfillPlan
 from markets.data_nodes.backfill_requests import clean_request
 from markets.data_nodes.backfills import BackfillOutcome
 from markets.data_nodes.configuration import constructor_defaults
+from markets.data_nodes.coordinates import Coordinate
 from markets.data_nodes.hash_namespaces import ambient_namespace, hash_namespace
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.output import NodeOutput
@@ -41,8 +42,9 @@ class DataNode(StoredData):
 
     Class attributes: `index_names`; `key_columns`, the primary key's order (identities before time unless told);
     `model`, a Django model that owns the table (else the engine makes one); `_ARGS_IGNORE_IN_STORAGE_HASH`, arguments
-    that change who or what is updated but not what the rows mean; `OFFSET_START`, where an asset never seen begins;
-    `index_by_time`, whether the engine's table gets a second index, by time, for cross-sections of very many assets.
+    that change who or what is updated but not what the rows mean; `OFFSET_START`, on the class or the instance, where
+    an asset never seen begins; `index_by_time`, whether the engine's table gets a second index, by time, for
+    cross-sections of very many assets.
     `hash_namespace` sets an experiment's hashes apart, and so does its alias `namespace`; "" is none. Unless given it
     is that of the block `with hash_namespace(…)`, else the namespace of the process.
     `takes_configuration`, False where a node is of no use without what a script binds to it, so that no form offers it.
@@ -67,7 +69,7 @@ class DataNode(StoredData):
     columns_of_consequence: ClassVar[Sequence[str] | None] = None
     builds_on_own_rows: ClassVar[bool] = False
     index_by_time: ClassVar[bool] = False
-    OFFSET_START: ClassVar[dt.datetime] = EARLIEST_UPDATE
+    OFFSET_START: dt.datetime = EARLIEST_UPDATE
     asset_shards: ClassVar[int] = 1
     max_retries: ClassVar[int] = 3  # with the delays below a minute and a half: a server's restart, a network's hiccup
     retry_delay: ClassVar[float] = 5.0
@@ -83,6 +85,8 @@ class DataNode(StoredData):
     hash_namespace: str = ""
     last_run: "runs.RunResult | None" = None
     _observer: "runs.Observer | None" = None
+    _scope_of_run: tuple[list[str] | None, ...] = ()  # one item, once step 4 of a run is done
+    _falls_back: ClassVar[bool] = False  # whether OFFSET_START counts in a run without a scope, too
     _hands_positions_on: bool = False
     _names_namespace: bool = False
 
@@ -163,17 +167,20 @@ class DataNode(StoredData):
         return self._hash("update")
 
     def _hash(self, purpose: Any) -> str:
-        scopes: dict[str, Scope] = dict.fromkeys(self._ARGS_IGNORE_IN_STORAGE_HASH, "update")
-        scopes |= dict.fromkeys(self._ARGS_IGNORE_IN_HASHES, "none")
         arguments = {name: value for name, value in self.arguments.items() if name != "hash_namespace"}
         return configuration_hash(
             type(self),
             arguments,
             purpose=purpose,
-            scopes=scopes,
+            scopes=self._argument_scopes(),
             defaults=constructor_defaults(type(self)),
             namespace=self.hash_namespace,
         )
+
+    def _argument_scopes(self) -> dict[str, Scope]:
+        """The scopes of the arguments that do not belong to both hashes."""
+        scopes: dict[str, Scope] = dict.fromkeys(self._ARGS_IGNORE_IN_STORAGE_HASH, "update")
+        return scopes | dict.fromkeys(self._ARGS_IGNORE_IN_HASHES, "none")
 
     def get_node_update(self) -> NodeUpdate:
         """The registered update of this node. Raises NotFound before the first run."""
@@ -241,15 +248,22 @@ class DataNode(StoredData):
         )
 
     def delete_after_date(
-        self, after_date: dt.datetime, *, dimension_filters: Mapping[str, Sequence[str]] | None = None
+        self,
+        after_date: dt.datetime,
+        *,
+        dimension_filters: Mapping[str, Sequence[str]] | None = None,
+        index_coordinates: Iterable[Coordinate] | None = None,
     ) -> DeletedTail:
         """Delete this node's rows (and its companions') at or after an aware instant, so that a run writes them anew.
 
-        `dimension_filters` keeps to the named identities. What reads the table is marked as stale from there on.
-        Raises AlreadyRunning while the node is being updated, InvalidInput for a naive instant, NotFound before the
-        first run.
+        `dimension_filters` maps a dimension to the values whose rows go; `index_coordinates` lists identities, each as
+        a mapping of all dimensions to one value. Given both, rows go that meet both; an empty list deletes nothing.
+        What reads the table is marked as stale from there on.
+
+        Raises AlreadyRunning while the node is being updated, InvalidInput for a naive instant, an unknown dimension or
+        a coordinate that lacks one, NotFound before the first run; then nothing was deleted.
         """
-        return runs.delete_after_date(self, after_date, dimension_filters)
+        return runs.delete_after_date(self, after_date, dimension_filters, index_coordinates)
 
     def backfill(
         self,

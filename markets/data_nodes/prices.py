@@ -2,14 +2,13 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from typing import ClassVar
 
 import numpy as np
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, Field
 
+from markets.data_nodes.asset_indexed import AssetIndexedDataNode
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
-from markets.data_nodes.node import DataNode
 from markets.data_nodes.sessions import load_sessions
 from markets.engine.price_files import NUMBER_COLUMNS, PriceFile, check_duplicates, read_price_file, unknown_dates
 from markets.engine.text import storable_text
@@ -67,22 +66,19 @@ class ExternalPricesConfiguration(BaseModel):
     description: str = Field(default="", json_schema_extra={"scope": "none"})
 
 
-class ExternalPrices(DataNode):
+class ExternalPrices(AssetIndexedDataNode):
     """Bars indexed by (time_index, asset_identifier); `time_index` is the bar's right edge, UTC."""
 
-    OFFSET_START: ClassVar[dt.datetime] = BEFORE_ALL_PRICES
+    OFFSET_START: dt.datetime = BEFORE_ALL_PRICES
 
     def __init__(self, configuration: ExternalPricesConfiguration, *, hash_namespace: str = "") -> None:
         self.configuration = configuration
-        super().__init__(hash_namespace=hash_namespace)
-
-    def get_asset_list(self) -> Sequence[str] | None:
-        return self.configuration.asset_list
+        super().__init__(asset_list=configuration.asset_list, hash_namespace=hash_namespace)
 
     def update(self) -> pd.DataFrame:
         path = self.configuration.path
         file = read_price_file(path)
-        identifiers = _asset_identifiers(file, path, self.configuration.asset_list)
+        identifiers = _asset_identifiers(file, path, self.asset_list)
         rows = np.flatnonzero(pd.notna(identifiers))
         file, identifiers = file.take(rows), identifiers[rows]
         times, open_times = self._times(file)

@@ -3,7 +3,7 @@
 import datetime as dt
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -15,6 +15,7 @@ from django.utils import timezone
 from markets import locks
 from markets.data_nodes import faults, quality, registration, staleness
 from markets.data_nodes.access import APIDataNode
+from markets.data_nodes.coordinates import Coordinate, named_tail
 from markets.data_nodes.hash_namespaces import hash_namespace
 from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import aware, empty_frame
@@ -150,7 +151,7 @@ def run_node(
     """
     storage = registration.ensure_storage(node)  # step 1
     update = registration.ensure_update(node, storage)  # step 2
-    node.last_run = None
+    node.last_run, node._scope_of_run = None, ()
     for dependency in node.upstream().values():
         dependency.forget_statistics()  # what the node asks of it is asked anew
     observer = observer or Observer()
@@ -237,6 +238,9 @@ def _steps(
             node.update_statistics = node.update_statistics.update_assets(
                 identifiers, init_fallback_date=node.OFFSET_START
             )
+        elif node._falls_back and override is None:
+            node.update_statistics = node.update_statistics.update_assets(init_fallback_date=node.OFFSET_START)
+        node._scope_of_run = (node.update_statistics.asset_list,)
     with _timed(timings, "update"):  # step 5
         output = NodeOutput(pd.DataFrame()) if idle else _as_output(node.update())
     with _timed(timings, "validate"):
@@ -292,20 +296,25 @@ def _steps(
 
 
 def delete_after_date(
-    node: "DataNode", after_date: dt.datetime, dimension_filters: DimensionFilters | None
+    node: "DataNode",
+    after_date: dt.datetime,
+    dimension_filters: DimensionFilters | None,
+    index_coordinates: Iterable[Coordinate] | None = None,
 ) -> DeletedTail:
     """Delete the rows of a node's table and its companions' at or after an instant; mark what reads them as stale."""
     since = aware(after_date, "after_date")
     if since is None:
         raise InvalidInput("after_date is missing. Name the first instant to delete.", field="after_date")
     update = node.get_node_update()
+    wanted = named_tail(update.storage, node.statistics_scope(), dimension_filters, index_coordinates)
     with locks.held(locks.LockSpace.NODE_UPDATE, update.pk) as free:
         if not free:
             raise NodeBusy(update)
         with transaction.atomic():
-            deleted = delete_tail(update.storage, since, _filters(node, dimension_filters))
+            deleted = delete_tail(update.storage, since, wanted.filters, wanted.identities)
             for companion in node.companions():  # in the order in which a run locks them
-                delete_tail(registration.ensure_storage(companion), since, _filters(companion, dimension_filters))
+                table = registration.ensure_storage(companion)
+                delete_tail(table, since, *wanted.of_companion(table, companion.statistics_scope()))
             _mark_readers(node, update, update.storage, dict.fromkeys(deleted.identities, since))
     return deleted
 
@@ -319,16 +328,10 @@ def _mark_readers(node: "DataNode", update: NodeUpdate, table: StorageNode, chan
 
 def _own_filters(node: "DataNode", assets: Sequence[str] | None) -> dict[str, Sequence[str]]:
     """The filters that keep to what this run writes anew: another update of the table may have the other assets."""
-    filters = _filters(node)
+    filters: dict[str, Sequence[str]] = {name: [value] for name, value in node.statistics_scope().items()}
     if assets is not None and ASSET_DIMENSION in node.index_names:
         filters[ASSET_DIMENSION] = assets
     return filters
-
-
-def _filters(node: "DataNode", more: DimensionFilters | None = None) -> dict[str, Sequence[str]]:
-    """The filters that a node's own rows meet, and those given that its table can meet."""
-    own: dict[str, Sequence[str]] = {name: [value] for name, value in node.statistics_scope().items()}
-    return {**(more or {}), **own}
 
 
 def _as_output(returned: pd.DataFrame | NodeOutput) -> NodeOutput:

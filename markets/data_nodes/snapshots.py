@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Self
 
 import pandas as pd
 
+from markets.data_nodes.asset_indexed import AssetIndexedDataNode
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
-from markets.data_nodes.node import DataNode
 from markets.data_nodes.reads import aware
 from markets.data_nodes.writes import WriteMode
 from markets.engine.text import storable_text
@@ -26,7 +26,7 @@ LONGEST = 255
 EARLIEST, LATEST = dt.datetime(1678, 1, 1, tzinfo=dt.UTC), dt.datetime(2261, 1, 1, tzinfo=dt.UTC)
 
 
-class AssetSnapshot(DataNode):
+class AssetSnapshot(AssetIndexedDataNode):
     """Bind rows with `set_snapshots`, then `run()`.
 
     A key (time_index, asset_identifier) that is stored already refuses the whole batch, listing the keys: publish a
@@ -38,7 +38,7 @@ class AssetSnapshot(DataNode):
     key_columns = ("asset_identifier", "time_index")
     write_mode: WriteMode = "insert_only"
     takes_configuration: ClassVar[bool] = False
-    OFFSET_START: ClassVar[dt.datetime] = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
+    OFFSET_START: dt.datetime = dt.datetime(1900, 1, 1, tzinfo=dt.UTC)
     note = ""  # kept in the log of the next run
 
     def __init__(self, *, hash_namespace: str = "") -> None:

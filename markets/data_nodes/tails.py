@@ -1,12 +1,13 @@
 """The tail of a table: its rows from an instant on. It can be looked past, and deleted with its statistics."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
 from django.db import connection
+from django.db.models.expressions import RawSQL
 from psycopg import sql
 
 from markets.data_nodes.progress import lock_progress
@@ -82,21 +83,28 @@ def read_last_before(
     return read_frame(storage, range_map=windows, columns=columns)
 
 
-def delete_tail(storage: StorageNode, since: dt.datetime, filters: DimensionFilters | None = None) -> DeletedTail:
+def delete_tail(
+    storage: StorageNode,
+    since: dt.datetime,
+    filters: DimensionFilters | None = None,
+    identities: Collection[Identity] | None = None,
+) -> DeletedTail:
     """Delete the rows at or after `since`, of the identities that the filters keep, and mend the statistics.
+
+    `identities` keeps to these among them; none of them deletes nothing.
 
     Must run in a transaction. Raises InvalidInput for an unknown dimension.
     """
     contract = TableContract.of(storage)
     lock_progress(storage, alone=True)
-    rows = _statistics(storage, since, filters).select_for_update().order_by("identity")
+    rows = _statistics(storage, since, filters, identities).select_for_update().order_by("identity")
     known: dict[Identity, tuple[int, int]] = {
         tuple(identity): (pk, count) for identity, pk, count in rows.values_list("identity", "pk", "row_count")
     }
     if not known:
         return DeletedTail(0, not UpdateStatistic.objects.filter(storage=storage).exists(), {})
     gone = _delete_rows(contract, since, list(known))
-    before = _last_before(storage, since, filters)
+    before = _last_before(storage, since, filters, identities)
     emptied = [known[identity][0] for identity in gone if before.get(identity) is None]
     UpdateStatistic.objects.filter(pk__in=emptied).delete()
     kept = [identity for identity in gone if before.get(identity) is not None]
@@ -151,8 +159,15 @@ def _delete_rows(contract: TableContract, since: dt.datetime, identities: list[I
         return {tuple(row[:-1]): row[-1] for row in cursor.fetchall() if row[-1]}
 
 
-def _statistics(storage: StorageNode, since: dt.datetime | None, filters: DimensionFilters | None) -> Any:
+def _statistics(
+    storage: StorageNode,
+    since: dt.datetime | None,
+    filters: DimensionFilters | None,
+    identities: Collection[Identity] | None = None,
+) -> Any:
     rows = UpdateStatistic.objects.filter(storage=storage)
+    if identities is not None:
+        rows = rows.filter(pk__in=_statistics_of(storage, identities))
     if since is not None:
         rows = rows.filter(last_time_index__gte=since)
     dimensions = storage.index_names[1:]
@@ -166,14 +181,29 @@ def _statistics(storage: StorageNode, since: dt.datetime | None, filters: Dimens
     return rows
 
 
+def _statistics_of(storage: StorageNode, identities: Collection[Identity]) -> RawSQL:
+    """The ids of the identities' statistics. Thousands of arrays after IN exceed the depth of PostgreSQL's stack."""
+    places = range(len(storage.index_names) - 1)
+    arrays = ", ".join("%s::text[]" for _ in places)
+    names = ", ".join(f"part{place}" for place in places)
+    matches = " AND ".join(f"s.identity[{place + 1}] = i.part{place}" for place in places)
+    return RawSQL(  # noqa: S611 - made of numbers; every value is a parameter
+        f'SELECT s.id FROM "{UpdateStatistic._meta.db_table}" AS s JOIN unnest({arrays}) AS i({names}) ON {matches} '
+        "WHERE s.storage_id = %s",
+        [*([identity[place] for identity in identities] for place in places), storage.pk],
+    )
+
+
 def _last_before(
-    storage: StorageNode, since: dt.datetime, filters: DimensionFilters | None
+    storage: StorageNode,
+    since: dt.datetime,
+    filters: DimensionFilters | None,
+    identities: Collection[Identity] | None = None,
 ) -> dict[Identity, dt.datetime | None]:
     """Of each identity that has rows at or after `since`, the last instant before it; one index probe each."""
-    identities = [
-        tuple(identity) for identity in _statistics(storage, since, filters).values_list("identity", flat=True)
-    ]
-    if not identities or not storage.columns:
+    rows = _statistics(storage, since, filters, identities)
+    found = [tuple(identity) for identity in rows.values_list("identity", flat=True)]
+    if not found or not storage.columns:
         return {}
     names = storage.index_names[1:]
     probe = sql.SQL("SELECT t.time_index FROM {table} AS t WHERE {matches} ORDER BY t.time_index DESC LIMIT 1").format(
@@ -189,7 +219,7 @@ def _last_before(
         ),
     )
     arrays = [
-        sql.SQL("{}::text[]").format(sql.Literal([identity[place] for identity in identities]))
+        sql.SQL("{}::text[]").format(sql.Literal([identity[place] for identity in found]))
         for place in range(len(names))
     ]
     source = (
@@ -202,4 +232,4 @@ def _last_before(
     )
     with connection.cursor() as cursor:
         cursor.execute(sql.SQL("SELECT i.place, ({}) FROM {}").format(probe, source))
-        return {identities[place - 1]: last for place, last in cursor.fetchall()}
+        return {found[place - 1]: last for place, last in cursor.fetchall()}

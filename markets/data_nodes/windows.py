@@ -55,6 +55,8 @@ class Window:
         chosen = self._chosen(assets)
         if chosen is not None:
             known = known.update_assets(chosen, init_fallback_date=self._before(storage))
+        elif node._falls_back:
+            known = known.update_assets(init_fallback_date=self._before(storage))
         return dataclasses.replace(known, limit_update_time=self.end, is_backfill=True)
 
     def _chosen(self, assets: Sequence[Any] | None) -> list[str] | None:

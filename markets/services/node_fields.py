@@ -58,7 +58,9 @@ def fields_of(arguments: Sequence[Argument]) -> list[NodeField]:
             found.append(NodeField(path, kind, _label(path), what, argument.required, node_types=argument.node_types))
         else:
             default = argument.default_value
-            described = "Sets an experiment apart: a table of its own." if argument.name == "hash_namespace" else ""
+            described = _described(argument.annotation)
+            if argument.name == "hash_namespace":
+                described = "Sets an experiment apart: a table of its own."
             found.extend(_fields(path, argument.annotation, described, argument.required, default, _Within()))
     return found
 
@@ -198,6 +200,15 @@ def _bounds(constraints: Sequence[Any]) -> str:
                 found.append(words.format(getattr(bound, "pattern", bound)))
     text = ", ".join(found)
     return f"{text[0].upper()}{text[1:]}." if text else ""
+
+
+def _described(annotation: Any) -> str:
+    """The description that an argument's `Annotated[…, Field(description=…)]` has, also within `… | None`."""
+    for item in _coat(annotation):
+        if isinstance(item, FieldInfo) and item.description:
+            return item.description
+    members = get_args(annotation) if without_none(annotation)[1] else ()
+    return next(filter(None, map(_described, members)), "")
 
 
 def _coat(annotation: Any) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import msm  # noqa: F401  (sets Django up)
 from markets.data_nodes.access import APIDataNode
+from markets.data_nodes.asset_indexed import AssetIndexedConfiguration, AssetIndexedDataNode
 from markets.data_nodes.hash_namespaces import hash_namespace
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
 from markets.data_nodes.node import DataNode
@@ -10,6 +11,8 @@ from markets.data_nodes.statistics import UpdateStatistics
 
 __all__ = [
     "APIDataNode",
+    "AssetIndexedConfiguration",
+    "AssetIndexedDataNode",
     "ColumnMetaData",
     "DataNode",
     "NodeOutput",

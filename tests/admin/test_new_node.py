@@ -12,6 +12,7 @@ from markets.models import NodeUpdate, StorageNode
 from markets.services.node_runs import register_node
 from tests.admin import rows
 from tests.admin.nodes import Closes
+from tests.markets.data_nodes import asset_nodes
 from tests.markets.services import form_nodes
 
 MODULE = form_nodes.__name__
@@ -206,6 +207,22 @@ def test_copy_as_new_fills_the_form(boss: Client, prices: NodeUpdate) -> None:
 
     boss.post(link, {**sent, "configuration.dataset": "second", "save": "1"})
     assert StorageNode.objects.filter(identifier="second").exists()
+
+
+def test_a_node_by_asset_is_told_its_assets_and_its_start(boss: Client, db: None, settings) -> None:
+    settings.NODE_MODULES = [asset_nodes.__name__]
+    place = f"{ADD}?{urlencode({'node_class': f'{asset_nodes.__name__}.Daily'})}"
+    page = boss.get(place).content.decode()
+    assert "Update these assets only, by their identifiers." in page
+    assert "Where an asset begins that has no row yet, with the time&#x27;s zone." in page
+
+    naive = boss.post(place, {"asset_list": "B\nA", "offset_start": "2026-01-05T21:00:00", "save": "1"})
+    assert "offset_start=2026-01-05T21:00:00 has no time zone." in faults(naive)["offset_start"][0]
+    assert not NodeUpdate.objects.exists()
+
+    boss.post(place, {"asset_list": "B\nA", "offset_start": "2026-01-05T16:00:00-05:00", "save": "1"})
+    expected = asset_nodes.Daily(asset_list=["A", "B"], offset_start="2026-01-05T21:00:00Z")
+    assert NodeUpdate.objects.get().update_hash == expected.update_hash
 
 
 @pytest.mark.parametrize("key", ["x", "999999", "-1", "9" * 30, "\x00", "1 OR 1=1"])

@@ -46,7 +46,7 @@ class _Collected:
 class AlgoSeekBars(DataNode):
     """The base of the nodes of bars. A subclass gives the files, their layout, and the edges of a bar."""
 
-    OFFSET_START: ClassVar[dt.datetime] = BEFORE_ALL_PRICES
+    OFFSET_START: dt.datetime = BEFORE_ALL_PRICES
     _ARGS_IGNORE_IN_STORAGE_HASH: ClassVar[Sequence[str]] = (
         "security_master_path",
         "figi_lookup_path",

@@ -65,7 +65,7 @@ class AlgoSeekSecurityMaster(DataNode):
     with the run that finds it gone. Takes a configuration, or its fields.
     """
 
-    OFFSET_START: ClassVar[dt.datetime] = BEFORE_ALL_PRICES
+    OFFSET_START: dt.datetime = BEFORE_ALL_PRICES
     write_mode: WriteMode = "overwrite"
     columns_of_consequence: ClassVar[Sequence[str] | None] = ("secid",)
     _ARGS_IGNORE_IN_STORAGE_HASH = ("csv_path", "figi_lookup_path")
