@@ -22,7 +22,12 @@ from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import aware, empty_frame
 from markets.data_nodes.run_locks import NodeBusy, is_alive, lock_node
 from markets.data_nodes.run_logs import LOGGER_NAME, LONGEST_LOG, RunLog, keep_log
-from markets.data_nodes.sharding import of_shard, refuse_foreign_assets, remember_scope_of_shard
+from markets.data_nodes.sharding import (
+    of_shard,
+    refuse_foreign_assets,
+    refuse_undeclared_columns,
+    remember_scope_of_shard,
+)
 from markets.data_nodes.statistics import ASSET_DIMENSION, UpdateStatistics, identifiers_of, load_statistics
 from markets.data_nodes.tails import DeletedTail, DimensionFilters, delete_tail, refuse_shared_tables, rewound
 from markets.data_nodes.windows import Window
@@ -289,6 +294,7 @@ def _steps(
             window.clip(writes)
         if not shard.is_whole:
             refuse_foreign_assets(writes, shard)
+            refuse_undeclared_columns(writes)
     with _timed(timings, "quality"):
         outcomes = quality.judge(node, writes[0])
         run.quality = quality.as_json(outcomes)
