@@ -133,6 +133,30 @@ def test_a_value_that_is_corrected_over_rest_marks_its_readers(
     assert stale(*readers) == [START + DAY, START + DAY]
 
 
+def test_a_value_that_is_corrected_while_a_reader_computes_marks_it(readers: tuple[Total, Total]) -> None:
+    # given a run that has read the values and not written yet
+    first, _ = readers
+    read = first.update
+    write_index_values(values((3, "SOFR", 1.0)), cadence="1d")
+
+    def read_and_be_overtaken() -> pd.DataFrame:
+        frame = read()
+        write_index_values(values((3, "SOFR", 9.0)), cadence="1d", mode="upsert")
+        return frame
+
+    first.update = read_and_be_overtaken  # type: ignore[method-assign]
+    # when
+    first.run()
+    # then it has written what it read, and is stale
+    assert totals(first) == [2.0, 2.0, 2.0, 1.0]
+    assert stale(*readers) == [START + 3 * DAY, None]
+    # and is mended
+    first.update = read  # type: ignore[method-assign]
+    first.run(force_update=True)
+    assert totals(first) == [2.0, 2.0, 2.0, 9.0]
+    assert stale(*readers) == [None, None]
+
+
 class Spread(IndexValues):
     """An index that follows from another one, in the same table."""
 
