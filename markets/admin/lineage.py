@@ -143,6 +143,7 @@ def _list(found: lineage.Graph) -> Table:
     for source, target in found.edges:
         reads.setdefault(target, []).append(names[source])
         read_by.setdefault(source, []).append(names[target])
+    page = _url()
     return Table(
         label="The same as a list",
         columns=[
@@ -164,7 +165,7 @@ def _list(found: lineage.Graph) -> Table:
                 utc(node.last_time, zone=False),
                 lines(reads.get(node.update.pk, [])) or NOTHING,
                 lines(read_by.get(node.update.pk, [])) or NOTHING,
-                link(_url(node=str(node.update.uid)), "Only its lineage"),
+                link(f"{page}?node={node.update.uid}", "Only its lineage"),
             )
             for node in found.nodes
         ],

@@ -22,9 +22,14 @@ from markets.data_nodes.reads import aware, empty_frame
 from markets.data_nodes.run_locks import NodeBusy, lock_node
 from markets.data_nodes.run_logs import LOGGER_NAME, RunLog, keep_log
 from markets.data_nodes.run_records import claim, close_failed, open_run
-from markets.data_nodes.sharding import of_shard, refuse_foreign_assets, remember_scope_of_shard
+from markets.data_nodes.sharding import (
+    of_shard,
+    refuse_foreign_assets,
+    refuse_undeclared_columns,
+    remember_scope_of_shard,
+)
 from markets.data_nodes.statistics import ASSET_DIMENSION, UpdateStatistics, identifiers_of, load_statistics
-from markets.data_nodes.tails import DeletedTail, DimensionFilters, delete_tail, rewound
+from markets.data_nodes.tails import DeletedTail, DimensionFilters, delete_tail, refuse_shared_tables, rewound
 from markets.data_nodes.windows import Window
 from markets.data_nodes.writes import Write
 from markets.engine.shards import WHOLE, Shard
@@ -222,6 +227,7 @@ def _steps(
     with _timed(timings, "statistics"):  # steps 3 and 4
         node.update_statistics = load_statistics(storage, node.statistics_scope()) if override is None else override
         if recompute is not None:
+            refuse_shared_tables((node, *node.companions()))
             logger.info("computing again from %s", f"{recompute.since:%Y-%m-%d %H:%M:%S} UTC")
             node.update_statistics = rewound(node.update_statistics, storage, recompute.since, node.statistics_scope())
         assets = node.get_asset_list()
@@ -251,6 +257,7 @@ def _steps(
             write.is_whole = shard.is_whole
         if not shard.is_whole:
             refuse_foreign_assets(writes, shard)
+            refuse_undeclared_columns(writes)
     with _timed(timings, "quality"):
         outcomes = quality.judge(node, writes[0])
         run.quality = quality.as_json(outcomes)
@@ -322,8 +329,7 @@ def delete_after_date(
 def _mark_readers(node: "DataNode", update: NodeUpdate, table: StorageNode, changes: staleness.Changes) -> None:
     """Mark who reads these rows; where several updates have each a part of the table, who reads this one's."""
     writer = update if node.statistics_scope() and update.storage_id == table.pk else None
-    reason = f"{table} has late, changed or deleted rows."
-    staleness.mark_dependents(table, changes, reason=reason, writer=writer, by=update)
+    staleness.mark_dependents(table, changes, writer=writer, by=update)
 
 
 def _own_filters(node: "DataNode", assets: Sequence[str] | None) -> dict[str, Sequence[str]]:

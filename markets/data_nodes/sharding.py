@@ -1,5 +1,6 @@
 """What a run of one shard of a node knows and may write: the assets of its part, and nothing of another's."""
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -8,14 +9,19 @@ from markets.data_nodes.statistics import ASSET_DIMENSION, UpdateStatistics
 from markets.data_nodes.writes import Write
 from markets.engine.shards import MOST_SHARDS, Shard
 from markets.exceptions import FrameError, InvalidInput, named
-from markets.models import NodeUpdate
+from markets.models import NodeUpdate, StorageNode
 
 if TYPE_CHECKING:
     from markets.data_nodes.node import DataNode
 
+logger = logging.getLogger("msm.nodes.sharding")
+
 
 def shards_of(node: "DataNode") -> int:
-    """In how many shards workers run the node. Raises InvalidInput for a number that cannot be."""
+    """In how many shards workers run the node: one as long as its first frame is to fix the dtypes of its columns.
+
+    Raises InvalidInput for a number that cannot be.
+    """
     count = node.asset_shards
     name = type(node).__name__
     if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_SHARDS:
@@ -24,7 +30,21 @@ def shards_of(node: "DataNode") -> int:
         raise InvalidInput(
             f"{name}.asset_shards is {count}, but its table has no {ASSET_DIMENSION}. Set asset_shards to 1."
         )
+    if count > 1 and not all(_has_contract(member) for member in (node, *node.companions())):
+        logger.info(
+            "%s is run whole: its table has no columns yet, and get_column_metadata() declares none. Declare them, and "
+            "its first run has shards, too.",
+            name,
+        )
+        return 1
     return count
+
+
+def _has_contract(node: "DataNode") -> bool:
+    """Whether the table has its columns, or will get those that the node declares."""
+    if node.model is not None or node.get_column_metadata():
+        return True
+    return StorageNode.objects.filter(storage_hash=node.storage_hash).exclude(columns=[]).exists()
 
 
 def of_shard(
@@ -67,6 +87,21 @@ def refuse_foreign_assets(writes: Sequence[Write], shard: Shard) -> None:
                     f"{named(foreign, 'asset')} not in this shard ({shard}). Return rows of "
                     "self.update_statistics.asset_list only. Nothing was written."
                 )
+
+
+def refuse_undeclared_columns(writes: Sequence[Write]) -> None:
+    """Raise FrameError where a shard would fix the dtype of a column for all: which shard is the first is chance."""
+    for write in writes:
+        if write.valid is None or write.storage.columns:
+            continue
+        declared = {column.column_name for column in write.metadata}
+        undeclared = [name for name in write.tokens if name not in declared]
+        if undeclared:
+            raise FrameError(
+                f"The table of {type(write.node).__name__} has no columns yet, and get_column_metadata() does not "
+                f"declare {', '.join(undeclared)}: the shards might disagree about the dtype. Declare all columns or "
+                "none. Nothing was written."
+            )
 
 
 def remember_scope_of_shard(update: NodeUpdate, assets: Sequence[str] | None, shard: Shard) -> None:

@@ -33,12 +33,13 @@ def mark_dependents(
     storage: StorageNode,
     changes: Changes,
     *,
-    reason: str,
+    reason: str = "",
     writer: NodeUpdate | None = None,
     by: NodeUpdate | None = None,
 ) -> list[NodeUpdate]:
     """Mark as stale every update that had already gone past rows of this table which are new, differ or are gone.
 
+    Whoever writes a table that DataNodes read calls it, a run as well as a service, so that every door marks alike.
     `changes` maps each identity to the earliest instant among its rows. `writer` is given where several updates share
     the table, each with a part of its own: then only who reads that one is asked. An update that has not come that far
     yet will read the rows on its next run and is left alone, unless it runs now; so is one whose assets are others, and
@@ -46,6 +47,7 @@ def mark_dependents(
     Runs in the transaction that writes the rows, and keeps readers that begin now from reading until it ends, see
     `await_writers`; returns what it marked.
     """
+    reason = reason or f"{storage} has late, changed or deleted rows."
     marked: dict[int, tuple[NodeUpdate, dt.datetime]] = {}
     waiting = [_Written(storage, changes, writer)]
     while waiting:
@@ -99,7 +101,7 @@ def _readers(written: _Written) -> Sequence[NodeUpdate]:
             [written.table.storage_hash, written.table.pk if written.writer is None else written.writer.pk],
         )
         found = [pk for (pk,) in cursor.fetchall()]
-    return list(NodeUpdate.objects.filter(pk__in=found).select_related("storage")) if found else []
+    return list(NodeUpdate.objects.filter(pk__in=found).select_related("storage").order_by("pk")) if found else []
 
 
 def stale_notice(update: NodeUpdate) -> str:

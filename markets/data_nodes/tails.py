@@ -1,9 +1,9 @@
 """The tail of a table: its rows from an instant on. It can be looked past, and deleted with its statistics."""
 
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from django.db import connection
@@ -18,6 +18,9 @@ from markets.data_nodes.storage import TableContract
 from markets.exceptions import InvalidInput
 from markets.models import StorageNode, UpdateStatistic
 
+if TYPE_CHECKING:
+    from markets.data_nodes.node import DataNode
+
 DimensionFilters = Mapping[str, Sequence[str]]
 RESOLUTION = dt.timedelta(microseconds=1)
 LATEST = dt.datetime(2262, 1, 1, tzinfo=dt.UTC)  # later than any row
@@ -30,6 +33,18 @@ class DeletedTail:
     deleted_count: int
     table_empty: bool
     identities: dict[Identity, int]
+
+
+def refuse_shared_tables(nodes: "Iterable[DataNode]") -> None:
+    """Raise InvalidInput where computing again would delete rows of other writers: of services, and of other nodes."""
+    for node in nodes:
+        if node.model is not None and not node.statistics_scope():
+            name = type(node).__name__
+            raise InvalidInput(
+                f"{name} shares the table {node.model._meta.db_table} with other writers and does not tell which rows "
+                f"are its own, so they cannot be deleted and computed again. Let {name}.statistics_scope() tell, such "
+                f"as {{{node.index_names[-1]!r}: …}}. Nothing was deleted."
+            )
 
 
 def rewound(

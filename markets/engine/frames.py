@@ -262,21 +262,22 @@ def _value_column(series: pd.Series, wanted: str | None, table: str, index: pd.I
 
 def _check_lossless(series: pd.Series, token: str, wanted: str, table: str) -> None:
     """Raise FrameError unless every value of the column can be stored as `wanted` without loss."""
-    if wanted in WIDENINGS.get(token, ()):
-        exact = token != "int64" or bool(series.dropna().between(-LARGEST_EXACT_INTEGER, LARGEST_EXACT_INTEGER).all())
-    else:  # pandas turns whole numbers with gaps into floats
-        exact = token == "float64" and wanted in INTEGERS and bool(series.isna().any()) and _is_whole(series, wanted)
-    if not exact:
+    exact = wanted in WIDENINGS.get(token, ())
+    if exact and token == "int64":
+        exact = bool(series.dropna().between(-LARGEST_EXACT_INTEGER, LARGEST_EXACT_INTEGER).all())
+    if exact:
+        return
+    if wanted in INTEGERS and token.startswith("float"):
+        nullable = wanted.capitalize()  # pandas turns whole numbers with gaps into floats, and loses digits beyond 2^53
         raise FrameError(
-            f"Column {series.name!r} is {token}; {table} holds {wanted} there. Convert it without loss "
-            f"(frame[{series.name!r}].astype(…)), or write another table."
+            f"Column {series.name!r} is {token}; {table} holds {wanted} there, and a float is never stored as an "
+            f"integer. Keep whole numbers with gaps as {nullable} from where they are read, or convert them: "
+            f"frame[{series.name!r}].astype({nullable!r}), which refuses fractions."
         )
-
-
-def _is_whole(series: pd.Series, wanted: str) -> bool:
-    present = series.dropna().to_numpy(dtype=np.float64)
-    most = min(np.iinfo(wanted).max, LARGEST_EXACT_INTEGER)
-    return bool((np.abs(present) <= most).all() and (present == np.floor(present)).all())
+    raise FrameError(
+        f"Column {series.name!r} is {token}; {table} holds {wanted} there. Convert it without loss "
+        f"(frame[{series.name!r}].astype(…)), or write another table."
+    )
 
 
 def _time_column(series: pd.Series, name: str, is_null: np.ndarray | None) -> ValueColumn:

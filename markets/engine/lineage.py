@@ -153,9 +153,9 @@ def _levels(nodes: Sequence[Key], edges: Sequence[tuple[Key, Key]]) -> dict[Key,
     return levels
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class _Way:
-    """The place in one column of an edge that passes it."""
+    """The place in one column of an edge that passes it; found again as the object that it is, which is quick."""
 
     source: object
     target: object

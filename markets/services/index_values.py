@@ -9,17 +9,18 @@ from typing import Any, Literal
 
 import pandas as pd
 from django.db import IntegrityError, connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Min, QuerySet
 from psycopg import sql
 from psycopg.errors import UniqueViolation
 
+from markets.data_nodes import staleness
 from markets.data_nodes.index_values import index_value_storage
 from markets.data_nodes.reads import aware
 from markets.data_nodes.storage import TableContract, append_rows
 from markets.engine.frames import ValidFrame
 from markets.engine.index_values import FRAME_INDEX, VALUE_COLUMNS, clean_cadence, index_value_frame
 from markets.exceptions import DuplicateKeys, InvalidInput, UnknownIdentifiers
-from markets.models import Index, IndexValue, UpdateStatistic
+from markets.models import Index, IndexValue, StorageNode, UpdateStatistic
 from markets.services.values import listed
 
 Mode = Literal["append", "upsert"]
@@ -48,7 +49,8 @@ def write_index_values(frame: pd.DataFrame, *, cadence: str, mode: Mode = "appen
     `frame` has `time_index` (datetime64, aware) and `index_identifier` as its index, or as columns, and the columns
     `value` (finite) and, where wanted, `observation_status`, `source_as_of` (aware) and `metadata_json` (objects).
     `append` refuses a key that is stored already; `upsert` changes it: a column that is left out keeps what is stored,
-    a null clears it. Doing an upsert again changes nothing.
+    a null clears it. Doing an upsert again changes nothing. DataNodes that had read past a value which is new or
+    differs are stale from its time on.
     Raises InvalidInput (FrameError among it) for a wrong frame or cadence, UnknownIdentifiers listing every index that
     does not exist, DuplicateKeys when the frame, or the frame and the table, hold one key twice.
     """
@@ -61,9 +63,12 @@ def write_index_values(frame: pd.DataFrame, *, cadence: str, mode: Mode = "appen
     identifiers = valid.levels[0].labels.tolist()
     with transaction.atomic():
         _lock(identifiers)
+        storage = index_value_storage()
         with _staged(valid):
+            changes = _changes(cadence, [name for name in columns if name in _columns_of(storage)])
             written = _append(cadence, len(valid)) if mode == "append" else _upsert(cadence, len(valid), columns)
-        _record(cadence, identifiers)
+        _record(storage, cadence, identifiers)
+        staleness.mark_dependents(storage, changes)
     return written
 
 
@@ -102,13 +107,21 @@ def with_text(frame: pd.DataFrame) -> pd.DataFrame:
 def delete_index_values(
     index: Index, *, cadence: str, start: dt.datetime | None = None, end: dt.datetime | None = None
 ) -> int:
-    """Delete an index's values of one cadence from `start` to `end`, both included; returns how many there were."""
+    """Delete an index's values of one cadence from `start` to `end`, both included; returns how many there were.
+
+    DataNodes that had read past the first of them are stale from its time on.
+    """
     cadence = clean_cadence(cadence)
     rows = values_of([index.unique_identifier], cadence=cadence, start=start, end=end)
     with transaction.atomic():
         _lock([index.unique_identifier])
+        first = rows.aggregate(first=Min("time_index"))["first"]
+        if first is None:
+            return 0
+        storage = index_value_storage()
         deleted, _ = rows.delete()
-        _record(cadence, [index.unique_identifier])
+        _record(storage, cadence, [index.unique_identifier])
+        staleness.mark_dependents(storage, {(cadence, index.unique_identifier): first})
     return deleted
 
 
@@ -174,6 +187,30 @@ def _staged(frame: ValidFrame) -> Iterator[None]:
         cursor.execute(f"DROP TABLE {STAGE}")
 
 
+def _columns_of(storage: StorageNode) -> set[str]:
+    """What DataNodes can read of a value."""
+    return {column["column_name"] for column in storage.columns}
+
+
+def _changes(cadence: str, columns: list[str]) -> staleness.Changes:
+    """Identity → the earliest of its staged values that is not stored, or differs there in one of these columns."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            sql.SQL(
+                "SELECT s.index_identifier, min(s.time_index) FROM {} s LEFT JOIN {} t ON t.index_identifier = "
+                "s.index_identifier AND t.cadence = %s AND t.time_index = s.time_index "
+                "WHERE t.time_index IS NULL OR ({}) IS DISTINCT FROM ({}) GROUP BY 1"
+            ).format(
+                sql.Identifier(STAGE),
+                _TABLE,
+                sql.SQL(", ").join(sql.Identifier("t", name) for name in columns),
+                sql.SQL(", ").join(sql.Identifier("s", name) for name in columns),
+            ),
+            [cadence],
+        )
+        return {(cadence, name): first.astimezone(dt.UTC) for name, first in cursor.fetchall()}
+
+
 def _append(cadence: str, count: int) -> WrittenValues:
     with connection.cursor() as cursor:
         cursor.execute(
@@ -227,9 +264,9 @@ def _insert() -> sql.Composed:
     ).format(_TABLE, _KEY, sql.Identifier(STAGE))
 
 
-def _record(cadence: str, identifiers: list[str]) -> None:
+def _record(storage: StorageNode, cadence: str, identifiers: list[str]) -> None:
     """Count anew how far each index has come; must run in the transaction that wrote."""
-    storage, statistics = index_value_storage(), UpdateStatistic._meta.db_table
+    statistics = UpdateStatistic._meta.db_table
     with connection.cursor() as cursor:
         cursor.execute(
             sql.SQL(

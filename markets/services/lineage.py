@@ -13,6 +13,12 @@ from markets.engine.lineage import reach
 from markets.models import NodeUpdate, RunStatus
 from markets.services.freshness import Freshness, freshness_of, with_latest_run
 
+# Lists and documents that no graph shows, and that take as long to fetch as all the rest.
+_UNSEEN = (
+    *("asset_scope", "tables_read", "companion_tables", "created_at", "updated_at", "stale_marked_at"),
+    *("storage__columns", "storage__index_names", "storage__key_columns", "storage__description"),
+    *("storage__node_class", "storage__table_name", "storage__created_at", "storage__updated_at"),
+)
 _DOT_COLOURS = {"good": "#dcfce7", "wait": "#fef3c7", "bad": "#fee2e2", "plain": "#f3f4f6"}
 
 
@@ -122,7 +128,7 @@ def edges_of_all(*, near: int | None = None) -> list[tuple[int, int]]:
 
 def _graph(edges: list[tuple[int, int]], keys: set[int] | None, now: dt.datetime) -> Graph:
     updates = NodeUpdate.objects.all() if keys is None else NodeUpdate.objects.filter(pk__in=keys)
-    rows: list[Any] = list(with_latest_run(updates).defer("asset_scope").order_by("storage__identifier", "update_hash"))
+    rows: list[Any] = list(with_latest_run(updates).defer(*_UNSEEN).order_by("storage__identifier", "update_hash"))
     fresh = freshness_of(rows, {row.pk: row.last_time for row in rows}, now)
     known = {row.pk for row in rows}
     return Graph(

@@ -11,6 +11,7 @@ from django.db.models import Max
 from django.utils import timezone
 
 from markets import locks
+from markets.data_nodes import staleness
 from markets.data_nodes.reads import read_frame
 from markets.data_nodes.sessions import load_sessions
 from markets.exceptions import AlreadyRunning, Conflict, InvalidInput, NotFound
@@ -258,7 +259,11 @@ def _delete(portfolio: Portfolio) -> None:
         storage = StorageNode.objects.filter(storage_hash=model._meta.db_table).first()
         if storage is not None:
             position = storage.index_names[1:].index(DIMENSION)
-            UpdateStatistic.objects.filter(storage=storage, **{f"identity__{position}": identifier}).delete()
+            rows = UpdateStatistic.objects.filter(storage=storage, **{f"identity__{position}": identifier})
+            gone = {tuple(identity): first for identity, first in rows.values_list("identity", "first_time_index")}
+            rows.delete()
+            reason = f"{storage} has lost the rows of {identifier}, which was deleted."
+            staleness.mark_dependents(storage, gone, reason=reason, writer=portfolio.values_node)
     deletion.delete(portfolio)
 
 

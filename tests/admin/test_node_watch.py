@@ -289,6 +289,37 @@ def test_a_hostile_name_is_text(boss: Client) -> None:
     assert "&lt;script&gt;" in text
 
 
+def test_runs_policies_and_calendars_of_more_nodes_cost_no_more_queries(boss: Client) -> None:
+    # given nodes with runs, some with policies, the others with a calendar in their configuration
+    day = timezone.now().date()
+    first, second = factories.calendar(day), factories.calendar(day)
+
+    def cost(number: int) -> list[int]:
+        NodeUpdate.objects.all().delete()
+        StorageNode.objects.all().delete()
+        updates = many(number)
+        for place, update in enumerate(updates):
+            factories.node_run(update, status="failed" if place % 3 else "succeeded", last_time_index=timezone.now())
+            calendar = (first, second)[place % 4 == 1]
+            if place % 2:
+                factories.freshness_policy(
+                    update, rule="after_close", delay_minutes=5, calendar=calendar, every=None, every_unit=""
+                )
+            else:
+                update.build_configuration = {"arguments": {"calendar_identifier": calendar.unique_identifier}}
+                update.save()
+        found = []
+        for url in (LINEAGE, f"{LINEAGE}?node={updates[21].uid}", "/api/v1/data-node/graph/"):
+            boss.get(url)
+            with CaptureQueriesContext(connection) as captured:
+                assert boss.get(url).status_code == 200
+            found.append(len(captured))
+        return found
+
+    # then session, user, edges, nodes, calendars, sessions and what the page's frame asks; two more find the node
+    assert cost(30) == cost(90) == [7, 9, 6]
+
+
 def test_the_page_bears_five_hundred_nodes_with_as_many_queries_as_two(boss: Client) -> None:
     def cost(url: str) -> int:
         boss.get(url)

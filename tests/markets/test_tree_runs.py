@@ -16,11 +16,13 @@ from tests.markets.tree_nodes import (
     Broken,
     Flaky,
     Foreign,
+    HalfDeclared,
     Limited,
     LimitedInDatabase,
     LosesDatabase,
     Sharded,
     Source,
+    Undeclared,
 )
 from tests.markets.trees import WHOLE, ask, has_begun, named, nothing_is_half_written, statuses, step_of, told
 from tests.markets.workers import finished, redis_client, wait_for, worker_starter
@@ -250,6 +252,40 @@ def test_shards_write_what_one_run_would_have_written(worker, marks):
     update.refresh_from_db()
     assert update.asset_scope == sorted(IDENTIFIERS)
     nothing_is_half_written(sharded, whole)
+
+
+def test_without_declared_columns_the_first_run_is_whole_and_the_next_ones_have_shards(worker, marks):
+    # regression: the first shard's data fixed the dtypes, and other shards failed
+    # given whole numbers in one shard, fractions in the others
+    whole, undeclared = Undeclared("whole", marks), Undeclared("undeclared", marks)
+    whole.run()
+    assert {row[2] % 1 for row in stored(whole)} == {0.0, 0.5}
+    # when
+    first = finished(ask(undeclared))
+    # then
+    assert (first.status, first.error) == (JobStatus.SUCCEEDED, "")
+    assert list(first.steps.values_list("shard", "shard_count", "rows_written")) == [(0, 1, WHOLE)]
+    assert undeclared.get_storage().columns[0]["dtype"] == "float64"
+    assert stored(undeclared) == stored(whole)
+    # when it is run again, then the table tells the columns
+    whole.run()
+    second = finished(ask(undeclared))
+    assert (second.status, second.error) == (JobStatus.SUCCEEDED, "")
+    assert [step.shard_count for step in second.steps.all()] == [4] * 4
+    assert stored(undeclared) == stored(whole)
+    nothing_is_half_written(undeclared, whole)
+
+
+def test_shards_that_declare_some_of_the_columns_are_refused_whichever_comes_first(worker, marks):
+    node = HalfDeclared("half", marks)
+    job = finished(ask(node))
+    assert job.status == JobStatus.FAILED
+    assert set(job.steps.values_list("status", "error_type")) == {("failed", "FrameError")}
+    assert (
+        "The table of HalfDeclared has no columns yet, and get_column_metadata() does not declare size: the shards "
+        "might disagree about the dtype. Declare all columns or none. Nothing was written."
+    ) in job.error
+    assert not exists(node)
 
 
 def test_a_stale_node_is_fresh_again_when_all_of_its_shards_were_computed_anew(worker, marks):

@@ -7,11 +7,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 import pandas as pd
 from django.db import connection
 
 from markets.data_nodes.metadata import ColumnMetaData
 from markets.data_nodes.node import DataNode
+from markets.engine.shards import Shard
 from markets.services import step_watch
 
 IDENTIFIERS = tuple(f"S{number}" for number in range(8))
@@ -76,6 +78,25 @@ class Source(DataNode):
 
 class Sharded(Source):
     asset_shards = 4
+
+
+class Undeclared(Sharded):
+    """Whole numbers for the assets of one shard, fractions for the others; it does not tell which dtype they have."""
+
+    def get_column_metadata(self) -> list[ColumnMetaData]:
+        return []
+
+    def rows(self) -> pd.DataFrame:
+        days = super().rows() // 1.0
+        is_whole = [Shard(0, self.asset_shards).holds(name) for name in days.index.get_level_values(1)]
+        return days.astype("int64") if all(is_whole) else days + np.where(is_whole, 0.0, 0.5)[:, None]
+
+
+class HalfDeclared(Sharded):
+    """Tells one of its two columns."""
+
+    def rows(self) -> pd.DataFrame:
+        return super().rows().assign(size=1)
 
 
 class Foreign(Sharded):

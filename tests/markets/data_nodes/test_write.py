@@ -256,6 +256,25 @@ def test_integers_widen_to_the_floats_of_the_table():
     assert stored(whole) == [(START, "A", 1)]
 
 
+def test_whole_floats_with_gaps_are_refused_and_leave_the_table_as_it_was():
+    # given a table of whole numbers
+    node = Given("counts").returns(bars([(0, "A", 1)]))
+    node.run()
+    gaps = bars([(1, "A", 2), (2, "A", None), (3, "A", 4)])
+    assert str(gaps["close"].dtype) == "float64"  # which is pandas' doing
+    # when
+    with pytest.raises(FrameError, match=r"a float is never stored as an integer.*frame\['close'\]\.astype\('Int64'\)"):
+        node.returns(gaps).run()
+    # then
+    assert stored(node) == [(START, "A", 1)]
+    assert NodeRun.objects.latest("id").error_type == "FrameError"
+    # when it is converted as told
+    node.returns(gaps.astype("Int64")).run()
+    # then
+    assert [row[2] for row in stored(node)] == [1, 2, None, 4]
+    assert str(node.get_df_between_dates()["close"].dtype) == "Int64"
+
+
 def test_a_declared_dtype_is_the_contract_from_the_first_frame_on():
     node = Given().returns(bars([(0, "A", 1, None)], columns=["size", "note"]))
     node.declared = [

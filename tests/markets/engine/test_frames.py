@@ -267,8 +267,10 @@ def test_a_declaration_that_contradicts_the_table_is_refused():
         (np.array([1, 2], dtype=np.int16), "int64", [1, 2]),
         (np.array([1, 2], dtype=np.int32), "float64", [1.0, 2.0]),
         (np.array([1.5, 2], dtype=np.float32), "float64", [1.5, 2.0]),
-        (np.array([2.0, np.nan]), "int64", [2, 0]),  # pandas makes floats of whole numbers with gaps
-        (np.array([2.0**15 - 1, np.nan]), "int16", [32_767, 0]),
+        (pd.array([2, None], dtype="Int64"), "int64", [2, 0]),
+        (pd.array([2**63 - 1, None], dtype="Int64"), "int64", [2**63 - 1, 0]),
+        (pd.array([2**15 - 1, None], dtype="Int16"), "int16", [32_767, 0]),
+        (np.array([3, None], dtype=object), "int64", [3, 0]),
         (np.array([2**53, -(2**53)]), "float64", [2.0**53, -(2.0**53)]),
         (pd.array([7, None], dtype="Int64"), "float64", [7.0, np.nan]),
         # a column without a value fits every contract, whatever dtype pandas gave it
@@ -285,16 +287,12 @@ def test_what_fits_without_loss_is_accepted(values, wanted, expected):
 @pytest.mark.parametrize(
     ("values", "token", "wanted"),
     [
-        (np.array([1.0, 2.0]), "float64", "int64"),
-        (np.array([1.5, np.nan]), "float64", "int64"),
         (np.array([1, 2]), "int64", "int32"),
         (np.array([True, False]), "bool", "float64"),
         (np.array([1.0, 2.0]), "float64", "float32"),
         (np.array(["a", "b"], dtype=object), "string", "float64"),
         # regressions: these were stored rounded, or ended in an OverflowError
         (np.array([2**53 + 1, 0]), "int64", "float64"),
-        (np.array([2.0**15, np.nan]), "float64", "int16"),
-        (np.array([2.0**54, np.nan]), "float64", "int64"),
     ],
 )
 def test_what_would_lose_something_is_refused(values, token, wanted):
@@ -304,6 +302,41 @@ def test_what_would_lose_something_is_refused(values, token, wanted):
         "another table.",
         contract={"x": wanted},
     )
+
+
+@pytest.mark.parametrize(
+    ("values", "token", "wanted", "nullable"),
+    [
+        (np.array([1.0, 2.0]), "float64", "int64", "Int64"),
+        (np.array([1.5, np.nan]), "float64", "int64", "Int64"),
+        (np.array([1.0, 2.0], dtype=np.float32), "float32", "int32", "Int32"),
+        (np.array([1.0, None], dtype=object), "float64", "int64", "Int64"),
+        # regressions: whole numbers were taken back where they had gaps, and 2^53 + 1 had come as 2^53
+        (np.array([3.0, np.nan]), "float64", "int64", "Int64"),
+        (np.array([32_767.0, np.nan]), "float64", "int16", "Int16"),
+        (np.array([float(2**53 + 1), np.nan]), "float64", "int64", "Int64"),
+    ],
+)
+def test_a_float_is_never_stored_as_an_integer(values, token, wanted, nullable):
+    refused(
+        frame({"x": values}),
+        f"Column 'x' is {token}; bars holds {wanted} there, and a float is never stored as an integer. Keep whole "
+        f"numbers with gaps as {nullable} from where they are read, or convert them: frame['x'].astype('{nullable}'), "
+        "which refuses fractions.",
+        contract={"x": wanted},
+    )
+
+
+def test_whole_floats_with_gaps_are_stored_once_they_are_converted_as_told():
+    # given
+    given = frame({"x": [3.0, np.nan]})
+    # when
+    found = column(given.assign(x=given["x"].astype("Int64")), contract={"x": "int64"})
+    # then
+    assert (found.values.tolist(), found.is_null.tolist()) == ([3, 0], [False, True])
+    # and fractions are not cut off on the way
+    with pytest.raises(TypeError, match="safely cast"):
+        pd.Series([1.5, np.nan]).astype("Int64")
 
 
 def test_a_missing_text_column_may_come_as_floats():

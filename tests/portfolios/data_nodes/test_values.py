@@ -7,8 +7,10 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from markets.data_nodes.access import APIDataNode
+from markets.data_nodes.node import DataNode
 from markets.exceptions import Conflict, InvalidInput, NotFound
-from markets.models import NodeRun, RunStatus, StorageNode, UpdateStatistic
+from markets.models import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
 from portfolios.data_nodes.values import PortfolioConfiguration, PortfolioValues
 from portfolios.models import Portfolio, PortfolioValue, PortfolioWeight
 from portfolios.services import portfolios
@@ -333,6 +335,45 @@ def test_a_deleted_portfolio_is_not_computed_again():
     with pytest.raises(NotFound, match=r"There is no portfolio 'p'\. Build it first"):
         node.run()
     assert PortfolioValue.objects.count() == PortfolioWeight.objects.count() == 0
+
+
+class Closes(DataNode):
+    """A copy of what is stored of all portfolios."""
+
+    index_names = ("time_index", "portfolio_identifier")
+
+    def dependencies(self):
+        return {"values": APIDataNode("PortfolioValues")}
+
+    def update(self):
+        return self.dependencies()["values"].get_df_between_dates(columns=["close"])
+
+
+class OfOne(Closes):
+    """Reads one portfolio by its node."""
+
+    def __init__(self, values, *, hash_namespace=""):
+        self.values = values
+        super().__init__(hash_namespace=hash_namespace)
+
+    def dependencies(self):
+        return {"values": self.values}
+
+
+def test_a_deleted_portfolio_makes_those_stale_that_have_read_its_values():
+    # given a reader of all portfolios, one of each of two
+    prepared()
+    first, second = portfolio(), portfolio(portfolio_identifier="q", commission_fee=0.0)
+    readers = (Closes(), OfOne(first), OfOne(second))
+    for node in (second, *readers[1:], readers[0]):
+        node.run()
+    # when
+    portfolios.delete_portfolio(Portfolio.objects.get(unique_identifier="p"))
+    # then only the reader of the other portfolio has lost nothing
+    marks = [NodeUpdate.objects.get(update_hash=node.update_hash) for node in readers]
+    assert [mark.stale_from for mark in marks] == [START, START, None]
+    assert marks[0].stale_reason == "PortfolioValues has lost the rows of p, which was deleted."
+    assert PortfolioValue.objects.filter(portfolio_identifier="q").count() == 6
 
 
 def test_the_same_configuration_spelt_out_is_the_same_portfolio():
