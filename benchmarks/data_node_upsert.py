@@ -53,6 +53,7 @@ def upsert(frame: pd.DataFrame) -> Any:
     from markets.data_nodes.writes import Write
 
     node = _bars.node_of("bars", frame, write_mode="overwrite")
+    assert node.update_statistics.max_time_index_value is not None  # read before update(), as in a run
 
     def write() -> None:
         with transaction.atomic():

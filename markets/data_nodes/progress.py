@@ -3,6 +3,7 @@
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from django.db import connection, transaction
@@ -32,18 +33,24 @@ def lock_assets(frame: ValidFrame, known: Collection[Identity] = ()) -> dict[str
         return {}
     place = frame.levels.index(level)
     kept = {identity[place] for identity in known}
-    used = [label for label in (level.labels[code] for code in np.unique(level.codes).tolist()) if label not in kept]
-    if not used:
+    return lock_named_assets(
+        [name for name in (level.labels[code] for code in np.unique(level.codes).tolist()) if name not in kept]
+    )
+
+
+def lock_named_assets(names: Sequence[str]) -> dict[str, int]:
+    """The same of assets by their identifiers, which are in order."""
+    if not names:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(
             f'SELECT unique_identifier, id, merged_into_id FROM "{Asset._meta.db_table}" '
             "WHERE unique_identifier = ANY(%s::text[]) ORDER BY unique_identifier FOR KEY SHARE",
-            [array_of_texts(used)],
+            [array_of_texts(names)],
         )
         rows = cursor.fetchall()
     found: dict[str, int] = {name: pk for name, pk, _ in rows}
-    missing = [name for name in used if name not in found]
+    missing = [name for name in names if name not in found]
     if missing:
         raise UnknownIdentifiers(missing)
     merged = [pk for _, pk, into in rows if into is not None]
@@ -52,8 +59,7 @@ def lock_assets(frame: ValidFrame, known: Collection[Identity] = ()) -> dict[str
     return found
 
 
-@dataclass(frozen=True)
-class Progress:
+class Progress(NamedTuple):
     """The statistics row of an identity: its id, and the time of the identity's last row in microseconds since 1970."""
 
     id: int
@@ -85,11 +91,12 @@ def locked_progress(
     no need of it. Raises MergedAsset where one of the identities is a merged asset's.
     """
     found = _progress(storage, identities, "" if alone else "ORDER BY s.identity FOR NO KEY UPDATE OF s")
-    _refuse_merged_identities(storage, found)
+    refuse_merged_identities(storage, found)
     return found
 
 
-def _refuse_merged_identities(storage: StorageNode, identities: Mapping[Identity, Progress]) -> None:
+def refuse_merged_identities(storage: StorageNode, identities: Collection[Identity]) -> None:
+    """Raise MergedAsset where one of the identities, which have statistics, is that of a merged asset."""
     with connection.cursor() as cursor:
         cursor.execute(
             f"""
@@ -143,25 +150,30 @@ def advance_statistics(storage: StorageNode, frame: ValidFrame) -> dict[Identity
     """
     spans = spans_of(frame)
     width = len(frame.levels)
+    numbers = {"last": spans.last}
+    first, rows = "w.last", "1"
+    if len(frame) != len(spans.identities):  # else each has one row, as in a day's frame: a third of the text
+        numbers |= {"first": spans.first, "row_count": spans.counts}
+        first, rows = "w.first", "w.row_count"
     try:
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.execute(
                 f"""
                 UPDATE "{UpdateStatistic._meta.db_table}" AS s SET
                     last_time_index = {_instant("w.last")},
-                    row_count = s.row_count + w.row_count,
+                    row_count = s.row_count + {rows},
                     updated_at = clock_timestamp()
-                FROM unnest({"%s::text[], " * width}%s::bigint[], %s::bigint[], %s::bigint[])
-                    AS w({_part_names(width)}first, last, row_count)
+                FROM unnest({"%s::text[], " * width}{", ".join(["%s::bigint[]"] * len(numbers))})
+                    AS w({_part_names(width)}{", ".join(numbers)})
                 WHERE s.storage_id = %s AND s.identity = {_identity_array(width)}
-                    AND s.last_time_index < {_instant("w.first")} AND NOT EXISTS (
+                    AND s.last_time_index < {_instant(first)} AND NOT EXISTS (
                         SELECT FROM "{Asset._meta.db_table}" AS a
                         WHERE a.id = s.asset_id AND a.merged_into_id IS NOT NULL
                     )
                 """,
                 [
                     *(array_of_texts(part) for part in zip(*spans.identities, strict=True)),
-                    *map(array_of_numbers, (spans.first.tolist(), spans.last.tolist(), spans.counts.tolist())),
+                    *(array_of_numbers(values.tolist()) for values in numbers.values()),
                     storage.pk,
                 ],
             )

@@ -17,6 +17,16 @@ from markets.models import Job, NodeRun, NodeUpdate, RunStatus
 
 logger = logging.getLogger(f"{LOGGER_NAME}.runs")
 DIED = "The process that ran this update died or lost its database. Nothing of the run was written; run it again."
+_TOLD_AT_THE_END = {
+    "status",
+    "finished_at",
+    "rows_returned",
+    "rows_written",
+    "last_time_index",
+    "timings",
+    "log",
+    "quality",
+}
 _CHANGING = ("stale_from", "stale_reason", "stale_marked_at", "asset_scope", "companion_tables")
 
 
@@ -93,6 +103,15 @@ def claim(run: NodeRun) -> None:
         )
         if not cursor.rowcount:
             raise RunSuperseded("This run lost its database connection and another run took over. Nothing was written.")
+
+
+def close_succeeded(run: NodeRun) -> None:
+    """Keep how the run ended; the last statement of the transaction that wrote its rows."""
+    fields = [field for field in NodeRun._meta.concrete_fields if field.name in _TOLD_AT_THE_END]
+    settings = ", ".join(f'"{field.column}" = %s' for field in fields)
+    values = [field.get_db_prep_save(getattr(run, field.attname), connection) for field in fields]
+    with connection.cursor() as cursor:
+        cursor.execute(f'UPDATE "{NodeRun._meta.db_table}" SET {settings} WHERE id = %s', [*values, run.pk])
 
 
 def close_failed(run: NodeRun, error: BaseException, log: RunLog) -> None:

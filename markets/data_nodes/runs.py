@@ -21,7 +21,7 @@ from markets.data_nodes.output import NodeOutput
 from markets.data_nodes.reads import aware, empty_frame
 from markets.data_nodes.run_locks import NodeBusy, lock_node
 from markets.data_nodes.run_logs import LOGGER_NAME, RunLog, keep_log
-from markets.data_nodes.run_records import claim, close_failed, open_run
+from markets.data_nodes.run_records import claim, close_failed, close_succeeded, open_run
 from markets.data_nodes.sharding import (
     of_shard,
     refuse_foreign_assets,
@@ -297,7 +297,7 @@ def _steps(
         run.timings = timings
         logger.info("%s rows written, %s returned", total, rows_returned)
         run.log = log.text()
-        run.save()
+        close_succeeded(run)
     frame = head.frame if len(head.frame) or not head.storage.columns else empty_frame(head.storage)
     return RunResult(run, run.status, frame, rows_returned, total, timings)
 

@@ -21,7 +21,7 @@ class UpsertedIdentity(NamedTuple):
 
     identity: Identity
     written: int
-    first_written: dt.datetime | None
+    first_written: dt.datetime
     inserted: int
     first_inserted: dt.datetime | None
     last_inserted: dt.datetime | None
@@ -112,7 +112,7 @@ def upsert_staged(contract: TableContract, stage: Stage, *, replace: bool) -> li
         for item in zip(
             found,
             counts[0],
-            _instants(first),
+            [instant for instant in _instants(first) if instant is not None],  # every group has one
             counts[1],
             _instants(first_inserted),
             _instants(last_inserted),

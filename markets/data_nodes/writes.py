@@ -17,9 +17,11 @@ from markets.data_nodes.progress import (
     advance_statistics,
     is_after_progress,
     lock_assets,
+    lock_named_assets,
     lock_progress,
     locked_progress,
     record_statistics,
+    refuse_merged_identities,
     statistics_of,
 )
 from markets.data_nodes.sealing import unseal
@@ -33,7 +35,7 @@ from markets.data_nodes.storage import (
     ensure_time_index,
 )
 from markets.data_nodes.stored_statistics import from_microseconds
-from markets.data_nodes.upserts import existing_keys, identities_differing, upsert_staged
+from markets.data_nodes.upserts import UpsertedIdentity, existing_keys, identities_differing, upsert_staged
 from markets.engine.frames import ValidFrame, integers_as_floats, validate_frame
 from markets.exceptions import DuplicateKeys, InvalidInput
 from markets.models import StorageNode
@@ -123,6 +125,11 @@ class Write:
         """Write row by row what each is to its identity: new, late or an identity never seen."""
         assert self.valid is not None
         _, identities = self.valid.identity_codes()
+        replace = self.backfill == "replace" if self.backfill is not None else mode == "overwrite"
+        if alone and replace and self._may_correct():
+            refuse_merged_identities(self.storage, set(identities))
+            self._merge(None, self.valid, replace=True)
+            return
         self._known = locked_progress(self.storage, identities, alone=alone)
         is_new = is_after_progress(self.valid, self._known)
         fresh = self.valid if is_new.all() else self.valid.take(np.flatnonzero(is_new))
@@ -153,6 +160,19 @@ class Write:
         last = read.max_time_index_value
         is_later = last is not None and from_microseconds(int(self.valid.times.min())) > last
         return is_later and all(map(read.index_min.__contains__, self.valid.levels[0].labels))
+
+    def _may_correct(self) -> bool:
+        """Whether by the same statistics no row is later than the last of its identity, as when the past is corrected.
+
+        Then all rows are compared with what is stored, and if the statistics were out of date that is right as well.
+        """
+        assert self.valid is not None
+        read = vars(self.node).get("update_statistics")
+        if read is None or read.dimensions != (ASSET_DIMENSION,) or not len(self.valid):
+            return False
+        labels = self.valid.levels[0].labels
+        latest = from_microseconds(int(self.valid.times.max()))
+        return all(map(read.index_min.__contains__, labels)) and latest <= min(map(read.index_progress.get, labels))
 
     def _continues(self) -> bool:
         """Whether all rows continue what is stored of their identities, as on most days: then they are written."""
@@ -214,32 +234,38 @@ class Write:
         append_rows(self._contract, self.valid)
         self._record(self.valid, asset_ids)
 
-    def _merge(self, fresh: ValidFrame, late: ValidFrame, *, replace: bool) -> None:
+    def _merge(self, fresh: ValidFrame | None, late: ValidFrame, *, replace: bool) -> None:
         """Append the fresh rows; insert late ones where their keys are free, and write over the others or not."""
         assert self.valid is not None
-        asset_ids = lock_assets(self.valid, self._known)
+        asset_ids = lock_assets(self.valid, self._known) if fresh is not None else {}
         consequent = self.node.columns_of_consequence
         with staged(self._contract, late) as stage:
             told = None if consequent is None else identities_differing(self._contract, stage, consequent)
             upserted = upsert_staged(self._contract, stage, replace=replace)
-        if len(fresh):
+        if fresh:
             append_rows(self._contract, fresh)
             self._record(fresh, asset_ids)
-        asset_level = self._asset_level
-        rows: list[IdentityStatistics] = []
+        self.written += sum(item.written for item in upserted)
         for item in upserted:
-            self.written += item.written
-            assert item.first_written is not None
-            self._wrote_since(item.first_written)
             if told is None or item.identity in told:
                 self._changed(item.identity, item.first_written)
-            if item.inserted:
-                asset_id = asset_ids.get(item.identity[asset_level]) if asset_level is not None else None
-                assert item.first_inserted is not None
-                assert item.last_inserted is not None
-                rows.append((item.identity, asset_id, item.first_inserted, item.last_inserted, item.inserted))
-        record_statistics(self.storage, rows, self._known)
+        if upserted:
+            self._wrote_since(min(item.first_written for item in upserted))
+        self._record_inserted([item for item in upserted if item.inserted], asset_ids)
         self.last_time = from_microseconds(int(self.valid.times.max()))
+
+    def _record_inserted(self, inserted: Sequence[UpsertedIdentity], asset_ids: dict[str, int]) -> None:
+        level = self._asset_level
+        if level is not None:
+            unknown = {item.identity[level] for item in inserted if item.identity not in self._known} - asset_ids.keys()
+            asset_ids = asset_ids | lock_named_assets(sorted(unknown))
+        rows: list[IdentityStatistics] = []
+        for item in inserted:
+            assert item.first_inserted is not None
+            assert item.last_inserted is not None
+            asset_id = asset_ids.get(item.identity[level]) if level is not None else None
+            rows.append((item.identity, asset_id, item.first_inserted, item.last_inserted, item.inserted))
+        record_statistics(self.storage, rows, self._known)
 
     # --- what was written --------------------------------------------------------------------------------------------
     @property
