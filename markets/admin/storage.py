@@ -4,7 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db import connection
-from django.db.models import Count, QuerySet
+from django.db.models import Count, Max, QuerySet, Sum
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -12,10 +12,11 @@ from psycopg import sql
 from unfold.decorators import display
 
 from markets.admin.base import ReadOnlyAdmin, command
-from markets.admin.formatting import NOTHING, cell, code, count, link
+from markets.admin.formatting import NOTHING, cell, code, count, link, utc
 from markets.admin.tables import Column, Fact, Table
+from markets.data_nodes import sealing
 from markets.data_nodes.storage import table_exists
-from markets.models import StorageNode
+from markets.models import SealedBlock, StorageNode
 
 ROWS_SHOWN = 10
 TIMES = ("time_index", "timestamp with time zone")
@@ -72,6 +73,7 @@ class StorageNodeAdmin(ReadOnlyAdmin):
                 Fact("Key", ", ".join(obj.key_columns)),
                 Fact("Made by", "the engine" if obj.is_engine_table else "a migration"),
                 Fact("Storage hash", code(obj.storage_hash)),
+                *([Fact("Sealed history", _sealed(obj))] if obj.is_engine_table else []),
                 *([Fact("Description", obj.description, wide=True)] if obj.description else []),
             ],
             "columns_table": Table(
@@ -99,6 +101,15 @@ class StorageNodeAdmin(ReadOnlyAdmin):
             "head": head,
             "tail": tail,
         }
+
+
+def _sealed(storage: StorageNode) -> str:
+    told = SealedBlock.objects.filter(storage=storage).aggregate(
+        blocks=Count("id"), rows=Sum("row_count"), until=Max("covers_until")
+    )
+    if not told["blocks"]:
+        return f"None; tables of {count(sealing.FEWEST_ROWS)} rows or more are sealed every night"
+    return f"{count(told['rows'])} rows, up to {utc(told['until'])}"
 
 
 def _first_and_last_rows(storage: StorageNode) -> tuple[Table, Table]:

@@ -7,6 +7,7 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import timezone
 
+from markets.data_nodes import sealing
 from markets.models import Calendar, JobMessage, JobStatus
 from markets.services import jobs
 from markets.services.freshness import Freshness, freshness_of
@@ -58,6 +59,21 @@ def test_the_page_of_a_job_shows_its_latest_messages(boss: Client) -> None:
     assert "message 0501" in text
     assert "message 0002" in text
     assert "message 0001" not in text
+
+
+# --- storage ---------------------------------------------------------------------------------------------------------
+def test_the_page_of_a_table_tells_what_of_it_is_sealed(boss: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    # given a small table
+    update = rows.priced_node(rows.assets(2), days=20)
+    url = reverse("admin:markets_storagenode_change", args=(update.storage_id,))
+    assert "None; tables of 100,000 rows or more are sealed every night" in boss.get(url).content.decode()
+    # when it is sealed all the same
+    monkeypatch.setattr(sealing, "FEWEST_ROWS", 1)
+    sealing.seal_history(update.storage)
+    # then
+    text = boss.get(url).content.decode()
+    assert "40 rows, up to 2020-01-21 00:00 UTC" in text
+    assert "sealed every night" not in text
 
 
 # --- portfolios ------------------------------------------------------------------------------------------------------
