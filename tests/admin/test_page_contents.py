@@ -8,7 +8,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from markets.data_nodes import sealing
-from markets.models import Calendar, JobMessage, JobStatus
+from markets.models import Calendar, JobMessage, JobStatus, StorageNode
 from markets.services import jobs
 from markets.services.freshness import Freshness, freshness_of
 from portfolios.admin.portfolio_page import conventions, statistics_facts
@@ -69,7 +69,7 @@ def test_the_page_of_a_table_tells_what_of_it_is_sealed(boss: Client, monkeypatc
     assert "None; tables of 100,000 rows or more are sealed every night" in boss.get(url).content.decode()
     # when it is sealed all the same
     monkeypatch.setattr(sealing, "FEWEST_ROWS", 1)
-    sealing.seal_history(update.storage)
+    sealing.seal_history(StorageNode.objects.get(pk=update.storage_id))
     # then
     text = boss.get(url).content.decode()
     assert "40 rows, up to 2020-01-21 00:00 UTC" in text
