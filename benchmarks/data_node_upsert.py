@@ -53,11 +53,12 @@ def upsert(frame: pd.DataFrame) -> Any:
     from markets.data_nodes.writes import Write
 
     node = _bars.node_of("bars", frame, write_mode="overwrite")
-    assert node.update_statistics.max_time_index_value is not None  # read before update(), as in a run
+    storage = node.get_storage()
+    assert node.update_statistics.max_time_index_value is not None  # both read before update(), as in a run
 
     def write() -> None:
         with transaction.atomic():
-            todo = Write(node, node.get_storage(), frame, [], is_whole=True)
+            todo = Write(node, storage, frame, [], is_whole=True)
             todo.validate()
             todo.execute()
 

@@ -183,11 +183,13 @@ def _statistics(
         f" AND identity[{contract.identity_columns.index(name) + 1}] = ANY(%s::text[])" for name in filters
     )
     places = range(1, len(contract.identity_columns) + 1)
-    first, last, counts, parts = stored_columns(storage, conditions, list(filters.values()), places)
-    instants = {value: from_microseconds(value) for value in {*first, *last}}
+    stored = stored_columns(storage, conditions, list(filters.values()), places)
+    instants = {value: from_microseconds(value) for value in {*stored.first, *stored.last}}
     known = {
         identity: (instants[since], instants[until], count)
-        for identity, since, until, count in zip(zip(*parts, strict=True), first, last, counts, strict=True)
+        for identity, since, until, count in zip(
+            zip(*stored.parts, strict=True), stored.first, stored.last, stored.counts, strict=True
+        )
     }
     place = contract.identity_columns.index(identifier_dimension(contract.index_names))
     return {

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from django.db import IntegrityError, connection, models, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 
 from markets import namespaces
@@ -11,7 +11,7 @@ from markets.data_nodes.access import APIDataNode
 from markets.data_nodes.circles import closes_circle, refuse_circle
 from markets.data_nodes.configuration import encode_node
 from markets.data_nodes.metadata import ColumnMetaData, TableMetaData
-from markets.data_nodes.plain_rows import plain_row
+from markets.data_nodes.plain_rows import plain_row, prepared_cursor
 from markets.data_nodes.published_views import publish_view
 from markets.engine.frames import TIME_INDEX
 from markets.engine.hashing import class_path
@@ -86,7 +86,7 @@ def ensure_update(node: "DataNode", storage: StorageNode | None = None) -> NodeU
 def _linked(update: NodeUpdate) -> set[str]:
     """The update hashes of the stored edges; in plain SQL, because every run asks for them."""
     edges = NodeUpdate.dependencies.through._meta.db_table
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(
             f'SELECT u.update_hash FROM "{edges}" AS e JOIN "{NodeUpdate._meta.db_table}" AS u '
             "ON u.id = e.to_nodeupdate_id WHERE e.from_nodeupdate_id = %s",

@@ -7,6 +7,7 @@ from django.db.models import QuerySet
 from django.db.models.functions import Greatest
 from django.utils import timezone
 
+from markets.data_nodes.plain_rows import prepared_cursor
 from markets.data_nodes.run_locks import NodeBusy, is_alive
 from markets.data_nodes.run_logs import LOGGER_NAME, LONGEST_LOG, RunLog
 from markets.data_nodes.windows import Window
@@ -96,7 +97,7 @@ def claim(run: NodeRun) -> None:
 
     Raises RunSuperseded when another process has closed it because the connection of this one was lost.
     """
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(
             f'SELECT FROM "{NodeRun._meta.db_table}" WHERE id = %s AND status = %s FOR NO KEY UPDATE',
             [run.pk, RunStatus.RUNNING],

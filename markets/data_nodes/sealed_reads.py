@@ -3,14 +3,15 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 from django.db import connection, transaction
 
+from markets.data_nodes.plain_rows import prepared_cursor
 from markets.data_nodes.read_copy import read_by_copy
 from markets.data_nodes.selection import Bound, Selection
 from markets.data_nodes.storage import TableContract
@@ -209,8 +210,7 @@ def _taken(column: Values, rows: np.ndarray) -> Values:
     return values[rows], None if missing is None else missing[rows]
 
 
-def _fetch(statement: str, parameters: Sequence[object]) -> list[tuple]:
-    """The rows, in binary: as text, bytes would come in hexadecimal."""
-    connection.ensure_connection()
-    with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
-        return cursor.execute(statement, parameters, binary=True).fetchall()
+def _fetch(statement: str, parameters: Sequence[Any]) -> list[tuple]:
+    with prepared_cursor(binary=True) as cursor:
+        cursor.execute(statement, parameters)
+        return cursor.fetchall()

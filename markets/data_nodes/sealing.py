@@ -15,6 +15,7 @@ from django.db import connection, transaction
 from django.db.models import Max, Min, QuerySet, Sum
 from django.utils import timezone
 
+from markets.data_nodes.plain_rows import prepared_cursor
 from markets.data_nodes.progress import lock_progress
 from markets.data_nodes.read_copy import read_by_copy
 from markets.data_nodes.selection import Selection
@@ -25,7 +26,7 @@ from markets.models import SealedBlock, SealedColumn, StorageNode, UpdateStatist
 
 logger = logging.getLogger("msm.nodes.sealing")
 FEWEST_ROWS = 100_000  # a smaller table is read at once as it is
-ROWS_IN_BLOCK = 750_000  # at most about so many: some fifty megabytes at a time when one is read or sealed
+CELLS_IN_BLOCK = 6_000_000  # at most about so many: some fifty megabytes at a time when one is read or sealed
 # What a block holds when it is whole, with its length in days; and into what the rest of one is cut until it is.
 _UNITS = {"Y": 365.25, "Q": 91.3, "M": 30.4, "W": 7.0, "D": 1.0}
 _FINER = {"Y": "YQM", "Q": "QM", "M": "M", "W": "W", "D": "D"}
@@ -52,7 +53,8 @@ def seal_history(storage: StorageNode) -> Sealed:
     )
     blocks = rows = 0
     if (told["rows"] or 0) >= FEWEST_ROWS:
-        for since, until in _spans(told["first"], told["last"], told["rows"]):
+        width = len(storage.columns) + len(storage.index_names) - 1
+        for since, until in _spans(told["first"], told["last"], told["rows"] * width):
             sealed = _seal(storage, since, until)
             blocks, rows = blocks + bool(sealed), rows + sealed
     if blocks:
@@ -76,7 +78,7 @@ def unseal(storage: StorageNode, since: dt.datetime, until: dt.datetime | None) 
     if not storage.is_engine_table:
         return 0
     table = SealedBlock._meta.db_table
-    with connection.cursor() as cursor:  # plain: every append asks
+    with prepared_cursor() as cursor:  # every append asks
         cursor.execute(
             f'SELECT id FROM "{table}" WHERE storage_id = %s AND covers_until > %s AND covers_from <= %s',
             [storage.pk, since, until or dt.datetime.max.replace(tzinfo=dt.UTC)],
@@ -88,10 +90,10 @@ def unseal(storage: StorageNode, since: dt.datetime, until: dt.datetime | None) 
     return len(found)
 
 
-def _spans(first: dt.datetime, last: dt.datetime, rows: int) -> Iterator[tuple[dt.datetime, dt.datetime]]:
-    """All days that are over: whole years, or quarters, …, of about ROWS_IN_BLOCK rows at most, then finer ones."""
+def _spans(first: dt.datetime, last: dt.datetime, cells: int) -> Iterator[tuple[dt.datetime, dt.datetime]]:
+    """All days that are over: whole years, or quarters, …, of CELLS_IN_BLOCK at most, about, then finer ones."""
     days = max((last - first).total_seconds() / 86_400, 1.0)
-    unit = next((unit for unit, length in _UNITS.items() if rows / days * length <= ROWS_IN_BLOCK), "D")
+    unit = next((unit for unit, length in _UNITS.items() if cells / days * length <= CELLS_IN_BLOCK), "D")
     at, end = _begin_of(first, unit), min(_begin_of(last, "D", later=1), _begin_of(timezone.now(), "D"))
     for kind in _FINER[unit]:
         while (following := _begin_of(at, kind, later=1)) <= end:

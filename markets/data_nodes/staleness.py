@@ -5,11 +5,11 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db import connection
 from django.db.models import Max
 from django.utils import timezone
 
 from markets import locks
+from markets.data_nodes.plain_rows import prepared_cursor
 from markets.data_nodes.progress import stored_progress
 from markets.data_nodes.statistics import ASSET_DIMENSION, Identity
 from markets.models import NodeRun, NodeUpdate, RunStatus, StorageNode, UpdateStatistic
@@ -89,7 +89,7 @@ def _readers(written: _Written) -> Sequence[NodeUpdate]:
     """
     edges = NodeUpdate.dependencies.through._meta.db_table
     of_writer = "w.storage_id = %s" if written.writer is None else "w.id = %s"
-    with connection.cursor() as cursor:
+    with prepared_cursor() as cursor:
         cursor.execute(
             f"""
             SELECT n.id FROM "{NodeUpdate._meta.db_table}" AS n

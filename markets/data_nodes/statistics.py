@@ -40,6 +40,7 @@ class UpdateStatistics:
     columns: tuple[str, ...] = ()
     limit_update_time: dt.datetime | None = None
     is_backfill: bool = False
+    row_ids: dict[Any, int] = field(default_factory=dict, repr=False, compare=False)  # of the table's own statistics
 
     def __post_init__(self) -> None:
         self.index_progress = _instants(self.index_progress, "index_progress")
@@ -295,11 +296,13 @@ def load_statistics(storage: StorageNode, dimension_filters: Mapping[str, str] |
     )
     places = [place for place, name in enumerate(dimensions, start=1) if name not in scope]
     conditions = "".join(f" AND s.identity[{dimensions.index(name) + 1}] = %s" for name in scope)
-    first, last, counts, parts = stored_columns(storage, conditions, list(scope.values()), places)
-    keys = parts[0] if len(parts) == 1 else list(zip(*parts, strict=True)) if parts else [()] * len(first)
-    instants = {value: from_microseconds(value) for value in {*first, *last}}
-    statistics.index_min = dict(zip(keys, map(instants.__getitem__, first), strict=True))
-    statistics.index_progress = dict(zip(keys, map(instants.__getitem__, last), strict=True))
-    statistics.row_counts = dict(zip(keys, counts, strict=True))
+    stored = stored_columns(storage, conditions, list(scope.values()), places)
+    parts = stored.parts
+    keys = parts[0] if len(parts) == 1 else list(zip(*parts, strict=True)) if parts else [()] * len(stored.ids)
+    instants = {value: from_microseconds(value) for value in {*stored.first, *stored.last}}
+    statistics.index_min = dict(zip(keys, map(instants.__getitem__, stored.first), strict=True))
+    statistics.index_progress = dict(zip(keys, map(instants.__getitem__, stored.last), strict=True))
+    statistics.row_counts = dict(zip(keys, stored.counts, strict=True))
+    statistics.row_ids = dict(zip(keys, stored.ids, strict=True))
     statistics.max_time_index_value = max(statistics.index_progress.values(), default=None)
     return statistics

@@ -77,7 +77,7 @@ def upsert_staged(contract: TableContract, stage: Stage, *, replace: bool) -> li
     columns = [*contract.key_columns, *contract.columns]
     identities = list(contract.identity_columns)
     statement = sql.SQL(
-        "WITH written AS (INSERT INTO {table} AS t ({columns}) SELECT {columns} FROM {stage} ORDER BY {order} "
+        "WITH written AS (INSERT INTO {table} AS t ({columns}) SELECT {columns} FROM {stage} {order} "
         "ON CONFLICT ({keys}) DO {otherwise} RETURNING {returned}, t.xmax = 0 AS inserted), "
         "grouped AS (SELECT {selected} count(*) AS rows, count(*) FILTER (WHERE inserted) AS inserted, "
         "min(time_index) AS first, min(time_index) FILTER (WHERE inserted) AS first_inserted, "
@@ -88,7 +88,7 @@ def upsert_staged(contract: TableContract, stage: Stage, *, replace: bool) -> li
         table=sql.Identifier(contract.table_name),
         columns=_list(columns),
         stage=stage.rows,
-        order=sql.SQL(", ").join(_of_stage(name, is_text=name != TIME_INDEX) for name in contract.key_columns),
+        order=_in_key_order(contract) if stage.is_table else sql.SQL(""),  # parameters come in it
         keys=_list(list(contract.key_columns)),
         otherwise=_written_over(list(contract.columns)) if replace else sql.SQL("NOTHING"),
         returned=_list(list(contract.key_columns), "t"),
@@ -138,6 +138,12 @@ def _written_over(values: list[str]) -> sql.Composed:
         stored=_list(values, "t"),
         proposed=_list(values, "excluded"),
     )
+
+
+def _in_key_order(contract: TableContract) -> sql.Composed:
+    """So that two writers of the same rows cannot deadlock."""
+    keys = (_of_stage(name, is_text=name != TIME_INDEX) for name in contract.key_columns)
+    return sql.SQL("ORDER BY {}").format(sql.SQL(", ").join(keys))
 
 
 def _same_key(contract: TableContract) -> sql.Composed:

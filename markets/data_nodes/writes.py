@@ -177,7 +177,10 @@ class Write:
     def _continues(self) -> bool:
         """Whether all rows continue what is stored of their identities, as on most days: then they are written."""
         assert self.valid is not None
-        changes = advance_statistics(self.storage, self.valid)
+        read = vars(self.node).get("update_statistics")
+        row_ids = read.row_ids if read is not None and read.dimensions == (ASSET_DIMENSION,) else {}
+        knows_all = len(self.valid.levels) == 1 and all(map(row_ids.__contains__, self.valid.levels[0].labels))
+        changes = advance_statistics(self.storage, self.valid, row_ids if knows_all else None)
         if changes is None:
             return False
         append_rows(self._contract, self.valid)

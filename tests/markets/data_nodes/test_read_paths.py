@@ -70,7 +70,7 @@ def from_blocks(node, **options):
     """The frame as it is read when the table is sealed, in small blocks; afterwards it is open again."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sealing, "FEWEST_ROWS", 1)
-        patched.setattr(sealing, "ROWS_IN_BLOCK", 8)
+        patched.setattr(sealing, "CELLS_IN_BLOCK", 40)
         patched.setattr(sealed_reads, "SHARE_WORTH_A_SCAN", 0)
         patched.setattr(sealed_reads, "FEWEST_INSIDE", 0)
         assert sealing.seal_history(node.get_storage()).blocks > 0
@@ -330,5 +330,5 @@ def test_arrow_reads_the_schema_that_the_connection_sees(node, by_arrow):
 def test_neither_way_takes_another_query_for_more_rows(node, django_assert_num_queries, rows, monkeypatch):
     monkeypatch.setattr(reads, "ROWS_BY_COPY", rows)
     storage = node.get_storage()
-    with django_assert_num_queries(2 if rows == NEVER else 1):  # the statistics; the rows, on whatever connection
+    with django_assert_num_queries(3 if rows == NEVER else 2):  # blocks, statistics; the rows, on whatever connection
         assert len(reads.read_frame(storage)) == 10

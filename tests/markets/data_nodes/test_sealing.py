@@ -25,7 +25,7 @@ DAYS = 120  # from 2 January 2026: to 1 May
 def small(monkeypatch):
     """Tables of any size are sealed, in months; a block is used for whatever lies in it."""
     monkeypatch.setattr(sealing, "FEWEST_ROWS", 1)
-    monkeypatch.setattr(sealing, "ROWS_IN_BLOCK", 100)
+    monkeypatch.setattr(sealing, "CELLS_IN_BLOCK", 200)
     monkeypatch.setattr(sealed_reads, "SHARE_WORTH_A_SCAN", 0)
 
 
@@ -142,7 +142,7 @@ def test_today_is_never_sealed(node, monkeypatch):
     ],
 )
 def test_how_history_is_cut(monkeypatch, first, last, in_block, expected):
-    monkeypatch.setattr(sealing, "ROWS_IN_BLOCK", in_block)
+    monkeypatch.setattr(sealing, "CELLS_IN_BLOCK", in_block)
     begin, end = (dt.datetime.fromisoformat(f"{day}T21:00:00Z") for day in (first, last))
     cut = list(sealing._spans(begin, end, 36))
     assert [f"{since:%Y-%m-%d}" for since, _ in cut] + [f"{cut[-1][1]:%Y-%m-%d}"] == expected.split()
