@@ -17,7 +17,7 @@ Row = TypeVar("Row", bound=models.Model)
 def prepared_cursor(*, binary: bool = False) -> Iterator[CursorWrapper]:
     """A cursor for reading, whose statements the server plans once a connection: planning is most of what they take.
 
-    With `binary` bytes come as they are, and not in hexadecimal. Parameters go apart from the text, so each needs a type
+    With `binary` bytes come as they are, not in hexadecimal. Parameters go apart from the text, so each needs a type
     where the statement does not tell one. Statements that write go by `connection.cursor()`: what is said of their
     author comes in the same message.
     """
