@@ -51,7 +51,10 @@ def read_sealed(selection: Selection, wanted: Mapping[str, str], into: FrameBuil
 
     Never in a transaction of the caller's: it may hold rows that no block knows.
     """
-    since, until = _inclusive(selection.bounds)
+    try:
+        since, until = _inclusive(selection.bounds)
+    except OverflowError:  # the last instant of all, excluded
+        return False
     if since > until:
         return False
     try:

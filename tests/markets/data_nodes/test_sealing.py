@@ -106,6 +106,14 @@ def test_the_blocks_alone_give_everything_and_every_part(sealed):
     assert not is_from_blocks(sealed, unique_identifier_range_map={"A": {"start_date": START}})
 
 
+@pytest.mark.parametrize("at", [sealed_reads.EARLIEST, sealed_reads.LATEST])
+@pytest.mark.parametrize("is_included", [True, False])
+def test_the_ends_of_all_time_are_bounds_like_others(sealed, at, is_included):
+    after = sealed.get_df_between_dates(start_date=at, great_or_equal=is_included)
+    before = sealed.get_df_between_dates(end_date=at, less_or_equal=is_included)
+    assert sorted([len(after), len(before)]) == [0, DAYS * len(NAMES)]
+
+
 def test_when_a_month_is_over_its_blocks_become_one(sealed):
     # given days of May, sealed by and by
     sealed.returns(bars([(DAYS, name, 1.0) for name in NAMES])).run()
