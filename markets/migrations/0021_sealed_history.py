@@ -27,7 +27,8 @@ class Migration(migrations.Migration):
                 ('storage', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='sealed_blocks', to='markets.storagenode')),
             ],
             options={
-                'ordering': ['storage', 'covers_from'],
+                "ordering": ["storage", "covers_from"],
+                "default_permissions": (),
             },
         ),
         migrations.CreateModel(
@@ -43,7 +44,8 @@ class Migration(migrations.Migration):
                 ('block', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='columns', to='markets.sealedblock')),
             ],
             options={
-                'ordering': ['block', 'name'],
+                "ordering": ["block", "name"],
+                "default_permissions": (),
             },
         ),
         migrations.AddIndex(

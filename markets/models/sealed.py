@@ -39,6 +39,7 @@ class SealedBlock(models.Model):
 
     class Meta:
         ordering = ["storage", "covers_from"]
+        default_permissions = ()  # who may read a table reads it, in whatever form
         constraints = [
             models.CheckConstraint(
                 condition=Q(covers_until__gt=F("covers_from"), row_count__gt=0), name="markets_sealedblock_not_empty"
@@ -79,6 +80,7 @@ class SealedColumn(models.Model):
 
     class Meta:
         ordering = ["block", "name"]
+        default_permissions = ()
         constraints = [
             models.UniqueConstraint(fields=["block", "name"], name="markets_sealedcolumn_unique"),
             models.CheckConstraint(condition=Q(width__in=(1, 2, 4, 8)), name="markets_sealedcolumn_width"),
