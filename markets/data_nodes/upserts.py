@@ -68,10 +68,12 @@ def identities_differing(contract: TableContract, stage: Stage, columns: Sequenc
     return {tuple(row[:-1]) for row in rows}
 
 
-def upsert_staged(contract: TableContract, stage: Stage, *, replace: bool) -> list[UpsertedIdentity]:
+def upsert_staged(
+    contract: TableContract, stage: Stage, *, replace: bool, one_each: bool = False
+) -> list[UpsertedIdentity]:
     """Insert the staged rows in key order, or write them over stored ones that differ; what that did, by identity.
 
-    Without `replace` stored rows stay as they are.
+    Without `replace` stored rows stay as they are. `one_each` tells that no identity has two staged rows.
     """
     assert contract.columns is not None
     columns = [*contract.key_columns, *contract.columns]
@@ -79,9 +81,7 @@ def upsert_staged(contract: TableContract, stage: Stage, *, replace: bool) -> li
     statement = sql.SQL(
         "WITH written AS (INSERT INTO {table} AS t ({columns}) SELECT {columns} FROM {stage} {order} "
         "ON CONFLICT ({keys}) DO {otherwise} RETURNING {returned}, t.xmax = 0 AS inserted), "
-        "grouped AS (SELECT {selected} count(*) AS rows, count(*) FILTER (WHERE inserted) AS inserted, "
-        "min(time_index) AS first, min(time_index) FILTER (WHERE inserted) AS first_inserted, "
-        "max(time_index) FILTER (WHERE inserted) AS last_inserted FROM written {group}) "
+        "grouped AS (SELECT {selected} {counted} FROM written {group}) "
         "SELECT string_agg(int8send(rows), ''), string_agg(int8send(inserted), ''), {first}, {first_inserted}, "
         "{last_inserted} {parts} FROM grouped"
     ).format(
@@ -93,9 +93,8 @@ def upsert_staged(contract: TableContract, stage: Stage, *, replace: bool) -> li
         otherwise=_written_over(list(contract.columns)) if replace else sql.SQL("NOTHING"),
         returned=_list(list(contract.key_columns), "t"),
         selected=sql.SQL("").join(sql.SQL("{}, ").format(sql.Identifier(name)) for name in identities),
-        group=sql.SQL("GROUP BY {0} ORDER BY {0}").format(_list(identities))
-        if identities
-        else sql.SQL("HAVING count(*) > 0"),
+        counted=_COUNTED_ONE if one_each else _COUNTED,
+        group=_grouped(identities, one_each=one_each),
         first=_packed_times("first"),
         first_inserted=_packed_times("first_inserted"),
         last_inserted=_packed_times("last_inserted"),
@@ -119,6 +118,25 @@ def upsert_staged(contract: TableContract, stage: Stage, *, replace: bool) -> li
             strict=True,
         )
     ]
+
+
+_COUNTED = sql.SQL(
+    "count(*) AS rows, count(*) FILTER (WHERE inserted) AS inserted, min(time_index) AS first, "
+    "min(time_index) FILTER (WHERE inserted) AS first_inserted, "
+    "max(time_index) FILTER (WHERE inserted) AS last_inserted"
+)
+_COUNTED_ONE = sql.SQL(
+    "1::bigint AS rows, inserted::int::bigint AS inserted, time_index AS first, "
+    "CASE WHEN inserted THEN time_index END AS first_inserted, CASE WHEN inserted THEN time_index END AS last_inserted"
+)
+
+
+def _grouped(identities: list[str], *, one_each: bool) -> sql.Composable:
+    if one_each:
+        return sql.SQL("")
+    if not identities:
+        return sql.SQL("HAVING count(*) > 0")
+    return sql.SQL("GROUP BY {0} ORDER BY {0}").format(_list(identities))
 
 
 def _packed_times(name: str) -> sql.Composed:

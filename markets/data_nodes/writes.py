@@ -244,7 +244,8 @@ class Write:
         consequent = self.node.columns_of_consequence
         with staged(self._contract, late) as stage:
             told = None if consequent is None else identities_differing(self._contract, stage, consequent)
-            upserted = upsert_staged(self._contract, stage, replace=replace)
+            one_each = len(np.unique(late.identity_codes()[0])) == len(late)
+            upserted = upsert_staged(self._contract, stage, replace=replace, one_each=one_each)
         if fresh:
             append_rows(self._contract, fresh)
             self._record(fresh, asset_ids)
