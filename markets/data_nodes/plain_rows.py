@@ -13,18 +13,21 @@ from psycopg import pq
 Row = TypeVar("Row", bound=models.Model)
 
 
+class _Prepared(psycopg.Cursor):
+    def execute(self, query: Any, params: Any = None, **options: Any) -> "_Prepared":
+        return super().execute(query, params, **{"prepare": True, **options})
+
+
 @contextmanager
 def prepared_cursor(*, binary: bool = False) -> Iterator[CursorWrapper]:
-    """A cursor for reading, whose statements the server plans once a connection: planning is most of what they take.
+    """A cursor for reading and locking. The server plans its statements once a connection, which is most of their time.
 
     With `binary` bytes come as they are, not in hexadecimal. Parameters go apart from the text, so each needs a type
     where the statement does not tell one. Statements that write go by `connection.cursor()`: what is said of their
     author comes in the same message.
     """
     connection.ensure_connection()
-    raw = connection.connection
-    raw.prepare_threshold = 1  # of Django's own cursors, which have their parameters in the text, none is prepared
-    own: Any = psycopg.Cursor(raw)
+    own: Any = _Prepared(connection.connection)
     own.format = pq.Format.BINARY if binary else pq.Format.TEXT
     wrap = connection.make_debug_cursor if connection.queries_logged else connection.make_cursor
     with wrap(own) as cursor:

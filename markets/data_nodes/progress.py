@@ -201,7 +201,9 @@ class _NotAllContinue(Exception):
 def lock_progress(storage: StorageNode, *, alone: bool) -> None:
     """Until the transaction ends let no other writer of this table count rows in, or only those beside whom it may.
 
-    `alone` is for who cannot say that the others' identities are other ones; those who share lock row by row, in order.
+    `alone` is for who cannot say that the others' identities are other ones. Of those who share, shards lock row by
+    row, in order, and nodes with a part of the table have identities of their own. Who writes several tables locks them
+    all first, in the order of their ids.
     """
     if alone:
         locks.take_for_transaction(locks.LockSpace.TABLE_PROGRESS, [storage.pk])

@@ -46,7 +46,8 @@ def read_by_copy(contract: TableContract, wanted: Mapping[str, str], source: sql
         sql.SQL(", ").join([*selected, *texts]), source
     )
     levels = len(contract.identity_columns)
-    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+    # Django wraps the errors of execute() alone
+    with connection.wrap_database_errors, connection.cursor() as cursor, cursor.copy(statement) as copy:
         for batch in unpack_rows(copy, wires, len(texts)):
             into.add(batch.fixed[0] + EPOCH_2000_US, batch.texts[:levels], _values(batch, wanted, levels))
 

@@ -18,6 +18,7 @@ from markets.data_nodes.access import APIDataNode
 from markets.data_nodes.coordinates import Coordinate, named_tail
 from markets.data_nodes.hash_namespaces import hash_namespace
 from markets.data_nodes.output import NodeOutput
+from markets.data_nodes.progress import lock_progress
 from markets.data_nodes.reads import aware, empty_frame
 from markets.data_nodes.run_locks import NodeBusy, lock_node
 from markets.data_nodes.run_logs import LOGGER_NAME, RunLog, keep_log
@@ -267,6 +268,7 @@ def _steps(
     began = time.perf_counter()
     with transaction.atomic():  # steps 6 to 9
         claim(run)
+        _lock_tables(node, writes, is_deleting=recompute is not None)
         if recompute is not None:
             for member in (node, *node.companions()):
                 table = registration.ensure_storage(member)
@@ -302,6 +304,20 @@ def _steps(
     return RunResult(run, run.status, frame, rows_returned, total, timings)
 
 
+def _lock_tables(node: "DataNode", writes: Sequence[Write], *, is_deleting: bool) -> None:
+    """Lock what the run writes, in one order for all runs; a table without columns yet is made under another lock."""
+    alone: dict[int, tuple[StorageNode, bool]] = {}
+    if is_deleting:
+        tables = [registration.ensure_storage(member) for member in (node, *node.companions())]
+        alone = {table.pk: (table, True) for table in tables}
+    for write in writes:
+        if write.storage.columns and write.valid is not None:
+            alone.setdefault(write.storage.pk, (write.storage, write.is_alone))
+            write.is_locked = True
+    for pk in sorted(alone):
+        lock_progress(alone[pk][0], alone=alone[pk][1])
+
+
 def delete_after_date(
     node: "DataNode",
     after_date: dt.datetime,
@@ -318,8 +334,9 @@ def delete_after_date(
         if not free:
             raise NodeBusy(update)
         with transaction.atomic():
+            _lock_tables(node, (), is_deleting=True)
             deleted = delete_tail(update.storage, since, wanted.filters, wanted.identities)
-            for companion in node.companions():  # in the order in which a run locks them
+            for companion in node.companions():
                 table = registration.ensure_storage(companion)
                 delete_tail(table, since, *wanted.of_companion(table, companion.statistics_scope()))
             _mark_readers(node, update, update.storage, dict.fromkeys(deleted.identities, since))

@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,7 @@ from markets.engine.sealed_blocks import (
 from markets.models import SealedBlock, SealedColumn, StorageNode
 
 SHARE_WORTH_A_SCAN = 1 / 6  # of a block's rows: below, the rows are looked up by themselves in less time
+FEW_MOMENTS = 4_096  # times of a block; fewer come with it, and cost nothing to speak of
 FEWEST_INSIDE = 0.5  # of the rows: where more lie outside the blocks, the other ways are as fast
 EARLIEST, LATEST = dt.datetime.min.replace(tzinfo=dt.UTC), dt.datetime.max.replace(tzinfo=dt.UTC)
 _MICROSECOND = dt.timedelta(microseconds=1)
@@ -42,8 +43,9 @@ class _Block:
     covers_from: dt.datetime
     covers_until: dt.datetime
     row_count: int
-    moments: bytes
-    starts: bytes
+    moment_count: int
+    moments: bytes | None
+    starts: bytes | None
 
 
 def read_sealed(selection: Selection, wanted: Mapping[str, str], into: FrameBuilder) -> bool:
@@ -53,7 +55,7 @@ def read_sealed(selection: Selection, wanted: Mapping[str, str], into: FrameBuil
     """
     try:
         since, until = _inclusive(selection.bounds)
-    except OverflowError:  # the last instant of all, excluded
+    except OverflowError:  # the first or the last instant of all, excluded
         return False
     if since > until:
         return False
@@ -62,7 +64,8 @@ def read_sealed(selection: Selection, wanted: Mapping[str, str], into: FrameBuil
         if not blocks:
             return False
         is_alone = len(blocks) == 1 and blocks[0].covers_from <= since and until < blocks[0].covers_until
-        if not (is_alone and not selection.filters) and not _is_worth(selection, blocks, since, until):
+        is_plain = is_alone and not selection.filters and blocks[0].moments is not None
+        if not is_plain and not _is_worth(selection, blocks, since, until):
             return False
         if is_alone:
             return _read_block(blocks[0], selection, wanted, since, until, into)
@@ -87,9 +90,12 @@ def frame_of(storage: StorageNode, block_id: int) -> pd.DataFrame:
     """The rows of one block, indexed as `read_frame` gives them. Raises BlockGone where it is no more."""
     contract = TableContract.of(storage)
     builder = FrameBuilder(contract.index_names, contract.columns or {})
-    found = [block for block in _blocks(storage.pk, EARLIEST, LATEST) if block.id == block_id]
+    span = SealedBlock.objects.filter(pk=block_id).values_list("covers_from", "covers_until").first()
+    if span is None:
+        raise BlockGone
+    (block,) = _blocks(storage.pk, span[0], span[0])
     selection = Selection(contract, storage.pk, {}, [])
-    if not found or not _read_block(found[0], selection, contract.columns or {}, EARLIEST, LATEST, builder):
+    if not _read_block(block, selection, contract.columns or {}, EARLIEST, LATEST, builder):
         raise BlockGone
     return builder.frame()
 
@@ -107,7 +113,8 @@ def _inclusive(bounds: Sequence[Bound]) -> tuple[dt.datetime, dt.datetime]:
 
 def _blocks(storage_id: int, since: dt.datetime, until: dt.datetime) -> list[_Block]:
     rows = _fetch(
-        "SELECT id, covers_from, covers_until, row_count, moments, starts "
+        "SELECT id, covers_from, covers_until, row_count, octet_length(moments) / 8, "
+        f"{_few('moments')}, {_few('starts')} "
         f'FROM "{SealedBlock._meta.db_table}" WHERE storage_id = %s AND covers_until > %s AND covers_from <= %s '
         "ORDER BY covers_from",
         [storage_id, since, until],
@@ -115,16 +122,42 @@ def _blocks(storage_id: int, since: dt.datetime, until: dt.datetime) -> list[_Bl
     return [_Block(*row) for row in rows]
 
 
+def _few(column: str) -> str:
+    """The times where they are few; of a block with very many they are fetched when it is known to be of use."""
+    return f"CASE WHEN octet_length(moments) <= {8 * FEW_MOMENTS} THEN {column} END"
+
+
+def _with_moments(block: _Block) -> _Block:
+    if block.moments is not None:
+        return block
+    rows = _fetch(f'SELECT moments, starts FROM "{SealedBlock._meta.db_table}" WHERE id = %s', [block.id])
+    if not rows:
+        raise BlockGone
+    return replace(block, moments=rows[0][0], starts=rows[0][1])
+
+
 def _is_worth(selection: Selection, blocks: Sequence[_Block], since: dt.datetime, until: dt.datetime) -> bool:
     """Whether most of the time's rows lie in the blocks, and those that are wanted are a good part of them."""
-    scanned = sum(last - first for first, last in (_rows(block, since, until) for block in blocks))
+    scanned = sum(_rows_about(block, since, until) for block in blocks)
     everything = Selection(selection.contract, selection.storage_id, {}, selection.bounds).expected().rows
     if scanned < FEWEST_INSIDE * everything:
         return False
-    return not selection.filters or selection.expected().rows >= SHARE_WORTH_A_SCAN * scanned
+    moments = sum(block.moment_count for block in blocks if block.moments is None)
+    wanted = selection.expected().rows if selection.filters else everything
+    return wanted >= moments and (not selection.filters or wanted >= SHARE_WORTH_A_SCAN * scanned)
+
+
+def _rows_about(block: _Block, since: dt.datetime, until: dt.datetime) -> float:
+    if block.moments is not None:
+        first, last = _rows(block, since, until)
+        return last - first
+    span = min(until, block.covers_until) - max(since, block.covers_from)
+    return block.row_count * (span / (block.covers_until - block.covers_from))
 
 
 def _rows(block: _Block, since: dt.datetime, until: dt.datetime) -> tuple[int, int]:
+    assert block.moments is not None
+    assert block.starts is not None
     return rows_between(
         block.moments,
         block.starts,
@@ -156,6 +189,9 @@ def _read_block(
     into: FrameBuilder,
 ) -> bool:
     """Add the rows of one block; False where it is gone or was packed under another contract."""
+    block = _with_moments(block)
+    assert block.moments is not None
+    assert block.starts is not None
     first, last = _rows(block, since, until)
     if first == last:
         return True

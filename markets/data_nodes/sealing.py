@@ -14,9 +14,10 @@ import psycopg
 from django.db import connection, transaction
 from django.db.models import Max, Min, QuerySet, Sum
 from django.utils import timezone
+from psycopg import sql
 
+from markets import locks
 from markets.data_nodes.plain_rows import prepared_cursor
-from markets.data_nodes.progress import lock_progress
 from markets.data_nodes.read_copy import read_by_copy
 from markets.data_nodes.selection import Selection
 from markets.data_nodes.storage import TableContract
@@ -26,7 +27,8 @@ from markets.models import SealedBlock, SealedColumn, StorageNode, UpdateStatist
 
 logger = logging.getLogger("msm.nodes.sealing")
 FEWEST_ROWS = 100_000  # a smaller table is read at once as it is
-CELLS_IN_BLOCK = 6_000_000  # at most about so many: some fifty megabytes at a time when one is read or sealed
+CELLS_IN_BLOCK = 6_000_000  # about so many at most: some fifty megabytes at a time when one is read or sealed
+DENSEST = 4  # times as many as that, where some years have more rows than others; what has more is cut in two
 # What a block holds when it is whole, with its length in days; and into what the rest of one is cut until it is.
 _UNITS = {"Y": 365.25, "Q": 91.3, "M": 30.4, "W": 7.0, "D": 1.0}
 _FINER = {"Y": "YQM", "Q": "QM", "M": "M", "W": "W", "D": "D"}
@@ -55,8 +57,8 @@ def seal_history(storage: StorageNode) -> Sealed:
     if (told["rows"] or 0) >= FEWEST_ROWS:
         width = len(storage.columns) + len(storage.index_names) - 1
         for since, until in _spans(told["first"], told["last"], told["rows"] * width):
-            sealed = _seal(storage, since, until)
-            blocks, rows = blocks + bool(sealed), rows + sealed
+            for sealed in _seal(storage, since, until):
+                blocks, rows = blocks + 1, rows + sealed
     if blocks:
         logger.info("%s: %s rows sealed in %s blocks", storage, f"{rows:,}", blocks)
     return Sealed(blocks, rows, sealed_until(storage))
@@ -109,32 +111,45 @@ def _begin_of(instant: dt.datetime, unit: str, *, later: int = 0) -> pd.Timestam
     return (period + later).start_time.tz_localize("UTC")
 
 
-def _seal(storage: StorageNode, since: dt.datetime, until: dt.datetime) -> int:
-    """Make this span one block, in place of those that lie in it; returns how many rows were sealed.
+def _seal(storage: StorageNode, since: dt.datetime, until: dt.datetime) -> Iterator[int]:
+    """Make this span one block in place of those that lie in it, or several where it has too many rows; their rows.
 
-    Nothing is done where it is one already, or where a block reaches beyond it.
+    Nothing is done where it is one already, where a block reaches beyond it, and where somebody writes the table at
+    this moment: who waited for him would keep others waiting.
     """
     touching = SealedBlock.objects.filter(storage=storage, covers_from__lt=until, covers_until__gt=since)
+    most = DENSEST * CELLS_IN_BLOCK // (len(storage.columns) + len(storage.index_names))
     if not _is_free(touching, since, until):
-        return 0
+        return
+    rows = touching.aggregate(rows=Sum("row_count"))["rows"] or 0
+    if rows <= most:
+        rows = _seal_whole(storage, touching, since, until, most)
+    if rows <= most:
+        if rows:
+            yield rows
+        return
+    middle = _begin_of(since + (until - since) / 2, "D").to_pydatetime()
+    if since < middle < until:  # a day is read as it is, however many rows it has
+        yield from _seal(storage, since, middle)
+        yield from _seal(storage, middle, until)
+
+
+def _seal_whole(
+    storage: StorageNode, touching: QuerySet[SealedBlock], since: dt.datetime, until: dt.datetime, most: int
+) -> int:
+    """Seal the span unless it has more than so many rows; how many it has, 0 where there is nothing to do now."""
     with transaction.atomic():
-        lock_progress(storage, alone=True)
+        if not locks.try_lock_for_transaction(locks.LockSpace.TABLE_PROGRESS, storage.pk):
+            return 0
         storage.refresh_from_db(fields=["columns"])
         if not _is_free(touching, since, until):  # another process was quicker
             return 0
-        packed = _packed(storage, since, until)
+        packed = _packed(storage, since, until, most)
         if packed is None:
             return 0
-        touching.delete()
-        block = SealedBlock.objects.create(
-            storage=storage,
-            covers_from=since,
-            covers_until=until,
-            row_count=packed.row_count,
-            moments=packed.moments,
-            starts=packed.starts,
-        )
-        _insert_columns(block, packed)
+        if packed.row_count <= most:
+            touching.delete()
+            _insert(storage, since, until, packed)
     return packed.row_count
 
 
@@ -143,14 +158,31 @@ def _is_free(touching: QuerySet[SealedBlock], since: dt.datetime, until: dt.date
     return (since, until) not in spans and all(since <= begin and end <= until for begin, end in spans)
 
 
-def _packed(storage: StorageNode, since: dt.datetime, until: dt.datetime) -> PackedBlock | None:
+def _packed(storage: StorageNode, since: dt.datetime, until: dt.datetime, most: int) -> PackedBlock | None:
+    """The rows of the span, or `most` of them and one more; None where it has none."""
     contract = TableContract.of(storage)
     assert contract.columns is not None
-    builder = FrameBuilder(contract.index_names, contract.columns)
     selection = Selection(contract, storage.pk, {}, [(">=", since), ("<", until)])
-    read_by_copy(contract, contract.columns, selection.source(by_probes=False), builder)
+    expected = selection.expected()
+    if not expected.identities:
+        return None
+    source = sql.SQL("{} LIMIT {}").format(selection.source(by_probes=expected.by_probes), sql.Literal(most + 1))
+    builder = FrameBuilder(contract.index_names, contract.columns)
+    read_by_copy(contract, contract.columns, source, builder)
     rows = builder.rows()
     return pack_block(rows, contract.identity_columns, contract.columns) if len(rows.ranks) else None
+
+
+def _insert(storage: StorageNode, since: dt.datetime, until: dt.datetime, packed: PackedBlock) -> None:
+    block = SealedBlock.objects.create(
+        storage=storage,
+        covers_from=since,
+        covers_until=until,
+        row_count=packed.row_count,
+        moments=packed.moments,
+        starts=packed.starts,
+    )
+    _insert_columns(block, packed)
 
 
 def _insert_columns(block: SealedBlock, packed: PackedBlock) -> None:

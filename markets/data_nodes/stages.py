@@ -16,6 +16,7 @@ from markets.engine.frames import TIME_INDEX, ValidFrame
 
 ROWS_AS_PARAMETERS = 50_000  # up to about so many a table of their own costs more than it saves
 TABLE = sql.Identifier("msm_staged_rows")
+_PARAMETERS = "\x00"  # where they go in a statement; no name holds one
 
 
 @dataclass(frozen=True)
@@ -32,10 +33,13 @@ class Stage:
             with connection.cursor() as cursor:
                 cursor.execute(statement)
                 return cursor.fetchall()
-        with connection.wrap_database_errors, psycopg.Cursor(connection.connection) as cursor:
+        raw = connection.connection
+        text = statement.as_string(raw).replace("%", "%%")  # a column's name may hold one
+        text = text.replace(_PARAMETERS, ", ".join(["%s"] * len(self.parameters)))
+        with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
             for packed, dumper in _DUMPERS.items():
                 cursor.adapters.register_dumper(packed, dumper)
-            return cursor.execute(statement, self.parameters).fetchall()
+            return cursor.execute(text, self.parameters).fetchall()
 
 
 @contextmanager
@@ -67,9 +71,7 @@ def _as_parameters(contract: TableContract, frame: ValidFrame) -> Stage:
         _PACKED[tokens[name]](pack_array(field, tokens[name]))
         for name, field in zip(names, fields_of(contract, frame), strict=True)
     ]
-    rows = sql.SQL("unnest({}) AS s({})").format(
-        sql.SQL(", ").join([sql.SQL("%s")] * len(packed)), sql.SQL(", ").join(map(sql.Identifier, names))
-    )
+    rows = sql.SQL("unnest({}) AS s({})").format(sql.SQL(_PARAMETERS), sql.SQL(", ").join(map(sql.Identifier, names)))
     return Stage(rows, tuple(packed), is_table=False)
 
 

@@ -136,7 +136,8 @@ def delete_tail(
                 [known[identity][1] - gone[identity] for identity in kept],
             ],
         )
-    unseal(storage, since, None)
+    if gone:
+        unseal(storage, since, None)
     is_empty = not UpdateStatistic.objects.filter(storage=storage).exists()
     return DeletedTail(sum(gone.values()), is_empty, gone)
 

@@ -80,10 +80,10 @@ def upsert_staged(
     identities = list(contract.identity_columns)
     statement = sql.SQL(
         "WITH written AS (INSERT INTO {table} AS t ({columns}) SELECT {columns} FROM {stage} {order} "
-        "ON CONFLICT ({keys}) DO {otherwise} RETURNING {returned}, t.xmax = 0 AS inserted), "
+        'ON CONFLICT ({keys}) DO {otherwise} RETURNING {returned}, t.xmax = 0 AS "#new"), '
         "grouped AS (SELECT {selected} {counted} FROM written {group}) "
-        "SELECT string_agg(int8send(rows), ''), string_agg(int8send(inserted), ''), {first}, {first_inserted}, "
-        "{last_inserted} {parts} FROM grouped"
+        "SELECT string_agg(int8send(\"#rows\"), ''), string_agg(int8send(\"#inserted\"), ''), {first}, "
+        "{first_inserted}, {last_inserted} {parts} FROM grouped"
     ).format(
         table=sql.Identifier(contract.table_name),
         columns=_list(columns),
@@ -95,9 +95,9 @@ def upsert_staged(
         selected=sql.SQL("").join(sql.SQL("{}, ").format(sql.Identifier(name)) for name in identities),
         counted=_COUNTED_ONE if one_each else _COUNTED,
         group=_grouped(identities, one_each=one_each),
-        first=_packed_times("first"),
-        first_inserted=_packed_times("first_inserted"),
-        last_inserted=_packed_times("last_inserted"),
+        first=_packed_times("#first"),
+        first_inserted=_packed_times("#first_inserted"),
+        last_inserted=_packed_times("#last_inserted"),
         parts=sql.SQL("").join(sql.SQL(", json_agg({})::text").format(sql.Identifier(name)) for name in identities),
     )
     ((rows, inserted, first, first_inserted, last_inserted, *parts),) = stage.fetch(statement)
@@ -121,13 +121,14 @@ def upsert_staged(
 
 
 _COUNTED = sql.SQL(
-    "count(*) AS rows, count(*) FILTER (WHERE inserted) AS inserted, min(time_index) AS first, "
-    "min(time_index) FILTER (WHERE inserted) AS first_inserted, "
-    "max(time_index) FILTER (WHERE inserted) AS last_inserted"
+    'count(*) AS "#rows", count(*) FILTER (WHERE "#new") AS "#inserted", min(time_index) AS "#first", '
+    'min(time_index) FILTER (WHERE "#new") AS "#first_inserted", '
+    'max(time_index) FILTER (WHERE "#new") AS "#last_inserted"'
 )
 _COUNTED_ONE = sql.SQL(
-    "1::bigint AS rows, inserted::int::bigint AS inserted, time_index AS first, "
-    "CASE WHEN inserted THEN time_index END AS first_inserted, CASE WHEN inserted THEN time_index END AS last_inserted"
+    '1::bigint AS "#rows", "#new"::int::bigint AS "#inserted", time_index AS "#first", '
+    'CASE WHEN "#new" THEN time_index END AS "#first_inserted", '
+    'CASE WHEN "#new" THEN time_index END AS "#last_inserted"'
 )
 
 

@@ -64,6 +64,7 @@ class Write:
     metadata: Sequence[ColumnMetaData]
     backfill: Literal["fill", "replace"] | None = None  # instead of the node's mode
     is_whole: bool = False  # a run of all assets of its node, and no shard beside others
+    is_locked: bool = False  # by whoever locks several tables, in their order
     valid: ValidFrame | None = None
     tokens: dict[str, str] = field(default_factory=dict)
     written: int = 0
@@ -106,20 +107,26 @@ class Write:
         if self.valid is None:
             return
         if not self.storage.columns:
-            self.storage = StorageNode.objects.select_for_update().get(pk=self.storage.pk)
+            self.storage = StorageNode.objects.select_for_update(no_key=True).get(pk=self.storage.pk)
             if not self.storage.columns:
                 self._first_load(self.valid)
                 return
             self.validate()  # another process made the table meanwhile
         mode = write_mode_of(self.node)
         self._index_by_time()
-        alone = self.is_whole and not self.node.statistics_scope()  # else others' identities are other ones
-        lock_progress(self.storage, alone=alone)
+        alone = self.is_alone
+        if not self.is_locked:
+            lock_progress(self.storage, alone=alone)
         if not (self.is_whole and self._may_continue() and self._continues()):
             self._judged(mode, alone=alone)
         if self.written:
             assert self.first_time is not None
             unseal(self.storage, self.first_time, self.last_time)
+
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody else may write the table meanwhile: who has a part of it has identities that no other has."""
+        return self.is_whole and not self.node.statistics_scope()
 
     def _judged(self, mode: WriteMode, *, alone: bool) -> None:
         """Write row by row what each is to its identity: new, late or an identity never seen."""
@@ -171,8 +178,10 @@ class Write:
         if read is None or read.dimensions != (ASSET_DIMENSION,) or not len(self.valid):
             return False
         labels = self.valid.levels[0].labels
+        if not all(name in read.index_min and name in read.index_progress for name in labels):
+            return False
         latest = from_microseconds(int(self.valid.times.max()))
-        return all(map(read.index_min.__contains__, labels)) and latest <= min(map(read.index_progress.get, labels))
+        return latest <= min(read.index_progress[name] for name in labels)
 
     def _continues(self) -> bool:
         """Whether all rows continue what is stored of their identities, as on most days: then they are written."""

@@ -71,8 +71,9 @@ class Migration(migrations.Migration):
         # Uncompressed and out of line, a stretch of a column is read without the rest of it.
         migrations.RunSQL(
             [
-                f"ALTER TABLE markets_sealedcolumn ALTER COLUMN {column} SET STORAGE EXTERNAL"
-                for column in ("cells", "labels", "is_null")
+                f"ALTER TABLE markets_{table} ALTER COLUMN {column} SET STORAGE EXTERNAL"
+                for table, columns in (("sealedblock", ("moments", "starts")), ("sealedcolumn", ("cells", "labels", "is_null")))
+                for column in columns
             ],
             migrations.RunSQL.noop,
         ),

@@ -47,11 +47,7 @@ class SealedBlock(models.Model):
             ExclusionConstraint(
                 name="markets_sealedblock_no_overlap",
                 expressions=[
-                    # a range of one number: GiST compares numbers themselves only with an extension
-                    (
-                        models.Func(F("storage"), F("storage"), models.Value("[]"), function="INT8RANGE"),
-                        RangeOperators.OVERLAPS,
-                    ),
+                    (_only("storage"), RangeOperators.OVERLAPS),
                     (InstantRange("covers_from", "covers_until", RangeBoundary()), RangeOperators.OVERLAPS),
                 ],
             ),

@@ -37,6 +37,7 @@ def merge_assets(
     """
     rows, reason = clean_rows(rows), clean_reason(reason)
     with because(reason), transaction.atomic():
+        series.lock_series(dropped, kept)
         stored = _locked(dropped, kept)
         dropped, kept = stored[dropped.pk], stored[kept.pk]
         impact, parts = _plan(dropped, kept, rows)
@@ -65,6 +66,7 @@ def undo_merge(merge: AssetMerge, *, reason: str, user: "User | None" = None) ->
     """
     reason = clean_reason(reason)
     with because(reason), transaction.atomic():
+        series.lock_series(merge.dropped, merge.kept)
         stored = _locked(merge.dropped, merge.kept)
         found = AssetMerge.objects.select_for_update(of=("self",)).filter(pk=merge.pk).first()
         if found is None:

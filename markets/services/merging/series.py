@@ -6,15 +6,15 @@ fill the gaps. The statistics are recounted from the rows, and whoever read them
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from django.db import IntegrityError, connection, transaction
 from django.db.models import Q
 from psycopg import sql
 
+from markets import locks
 from markets.data_nodes import staleness
-from markets.data_nodes.progress import lock_progress
 from markets.data_nodes.reads import ASSET_DIMENSION
 from markets.data_nodes.sealing import unseal
 from markets.data_nodes.statistics import Identity
@@ -55,6 +55,16 @@ class _Portion:
         return sql.Identifier(self.storage.table_name)
 
 
+def lock_series(*assets: Asset) -> None:
+    """Nobody else writes or seals rows of tables with these assets until the transaction ends.
+
+    Before anything else is locked or looked at, as every run does; so what is planned then is what is there.
+    """
+    held = UpdateStatistic.objects.filter(asset__in=assets).values_list("storage", flat=True)
+    moved = AssetMergeRows.objects.filter(merge__dropped__in=assets).values_list("storage", flat=True)
+    locks.take_for_transaction(locks.LockSpace.TABLE_PROGRESS, {*held, *moved})
+
+
 def plan_series(kept: Asset, dropped: Asset, rows: str) -> Part:
     """What becomes of the rows of each table. Reads only."""
     portions = _portions(kept, dropped)
@@ -87,7 +97,6 @@ def plan_series(kept: Asset, dropped: Asset, rows: str) -> Part:
 
     def apply(steps: Steps) -> None:
         changes: dict[int, dict[Identity, dt.datetime]] = defaultdict(dict)
-        _lock({portion.storage.pk: portion.storage for portion in portions})
         for portion in portions:
             if portion.is_shared and rows != RowsChoice.FILL:
                 continue
@@ -105,7 +114,6 @@ def take_back(merge: AssetMerge) -> None:
     changes: dict[int, dict[Identity, dt.datetime]] = defaultdict(dict)
     kept, dropped = merge.kept, merge.dropped
     rows = merge.moved_rows.defer("times").select_related("storage")
-    _lock({moved.storage_id: moved.storage for moved in rows})
     for moved in rows:
         since = _return(merge, moved)
         for owner in (kept, dropped):
@@ -222,12 +230,6 @@ def _return(merge: AssetMerge, moved: AssetMergeRows) -> dt.datetime:
                 "Nothing was changed."
             ) from error
     return first
-
-
-def _lock(storages: Mapping[int, StorageNode]) -> None:
-    """Nobody else writes or seals rows of these tables until the transaction ends."""
-    for pk in sorted(storages):
-        lock_progress(storages[pk], alone=True)
 
 
 def _settle(changes: dict[int, dict[Identity, dt.datetime]], owners: Sequence[Asset], reason: str) -> None:

@@ -157,6 +157,32 @@ def test_how_history_is_cut(monkeypatch, first, last, in_block, expected):
     assert all(left[1] == right[0] for left, right in itertools.pairwise(cut))
 
 
+def test_months_that_have_far_more_rows_than_others_are_cut(node, monkeypatch):
+    # given 93 rows in January and February each, of a table whose average allows three a block
+    monkeypatch.setattr(sealing, "CELLS_IN_BLOCK", 12)
+    old = Overwriting("old").returns(bars([(START - 9_000 * DAY, "A", 1.0)]))
+    old.run()
+    old.returns(bars([(day, name, 1.0) for day in range(60) for name in NAMES])).run()
+    # when
+    sealing.seal_history(old.get_storage())
+    # then no block has more than sixteen, but every row lies in one
+    counts = list(SealedBlock.objects.filter(storage=old.get_storage()).values_list("row_count", flat=True))
+    assert max(counts) <= sealing.DENSEST * 12 // 3
+    assert sum(counts) == 60 * len(NAMES) + 1
+    assert is_from_blocks(old)
+    agree(old)
+    # and another night finds nothing to do
+    assert sealing.seal_history(old.get_storage()).blocks == 0
+
+
+def test_a_block_with_very_many_times_is_used_where_most_of_it_is_wanted(sealed, monkeypatch):
+    monkeypatch.setattr(sealed_reads, "FEW_MOMENTS", 5)
+    assert is_from_blocks(sealed)
+    assert is_from_blocks(sealed, start_date=START + 10 * DAY, end_date=START + 25 * DAY)
+    assert not is_from_blocks(sealed, start_date=START + 10 * DAY, end_date=START + 12 * DAY)
+    agree(sealed)
+
+
 def test_small_tables_and_tables_without_rows_are_left(node, monkeypatch):
     monkeypatch.setattr(sealing, "FEWEST_ROWS", DAYS * len(NAMES) + 1)
     assert sealing.seal_history(node.get_storage()) == sealing.Sealed(0, 0, None)
@@ -237,17 +263,19 @@ def elsewhere(action):
     return thread
 
 
-def test_sealing_waits_for_whoever_writes_and_has_his_rows(node):
+def test_a_table_that_is_written_now_is_sealed_another_time(node):
     storage = node.get_storage()
     with transaction.atomic():
         # given a writer who has not committed
         node.returns(bars([(45, "D", 9.0)])).run()
-        # when sealing begins
+        # when sealing comes
         other = elsewhere(lambda: sealing.seal_history(storage))
-        other.join(0.5)
-        assert other.is_alive()
-    other.join(30)
-    # then his row is in its block
+        other.join(30)
+        # then it waits for nobody
+        assert not other.is_alive()
+        assert spans() == []
+    # and afterwards the row is in its block
+    sealing.seal_history(storage)
     assert is_from_blocks(node, unique_identifier_list=["D"])
     agree(node)
 
@@ -271,6 +299,7 @@ def test_two_who_seal_make_each_block_once(node):
     others = [elsewhere(lambda: sealing.seal_history(storage)) for _ in range(3)]
     for other in others:
         other.join(30)
+    sealing.seal_history(storage)  # what each left to the others
     assert len(spans()) == 5
     agree(node)
 
@@ -360,6 +389,15 @@ def test_the_command_seals_proves_and_opens(node, capsys):
     assert spans() == []
     with pytest.raises(CommandError, match="No table of a DataNode is called nothing"):
         call_command("seal_history", "nothing")
+
+
+def test_a_table_that_somebody_dropped_does_not_keep_others_from_it(node, caplog):
+    other = Overwriting("other").returns(bars([(day, "A", 1.0) for day in range(40)]))
+    other.run()
+    with connection.cursor() as cursor:
+        cursor.execute(f'DROP TABLE "{node.get_storage().table_name}"')
+    assert service.seal_all() == 2
+    assert "cannot be sealed now" in caplog.text
 
 
 def test_a_table_that_cannot_be_sealed_does_not_keep_others_from_it(node, monkeypatch, caplog):

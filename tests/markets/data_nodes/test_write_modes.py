@@ -41,6 +41,21 @@ class InsertOnly(Given):
     write_mode = "insert_only"
 
 
+def test_names_that_sql_takes_for_something_else():
+    # given a dimension and columns named like what the statements count, and with signs of their parameters
+    base = type("Odd", (Overwriting,), {"index_names": ("time_index", "first", "asset_identifier")})
+    names = ["time_index", "first", "asset_identifier"]
+    columns = ["rows", "ret_%", "%s", "inserted", "a{0}b"]
+    node = base().returns(bars([(day, "x", "A", 1.0, 2.0, 3.0, 4.0, 5.0) for day in (0, 2)], columns, names))
+    node.run()
+    # when a row is corrected and one inserted between
+    late = [(0, "x", "A", 1.0, 2.5, 3.0, 4.0, 5.0), (1, "x", "A", 1.0, 2.0, 3.0, 4.0, 5.0)]
+    node.returns(bars(late, columns, names)).run()
+    # then
+    assert [row[4] for row in stored(node)] == [2.5, 2.0, 2.0]
+    assert statistics(node) == recount(node)
+
+
 # --- overwrite -------------------------------------------------------------------------------------------------------
 def test_overwrite_corrects_inserts_and_appends_in_one_run():
     # given
